@@ -1,0 +1,257 @@
+package jobs
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"reflect"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"fleetd/internal/fleet"
+	"fleetd/internal/lwa"
+	"fleetd/internal/ratelimit"
+	"fleetd/internal/remote"
+	"fleetd/internal/residential"
+	"fleetd/internal/store"
+)
+
+// enterprise is the credential that unit management works with.
+const enterprise = "enterprise"
+
+// reloadEvery is how often the accounts are read when nobody tells of a change.
+const reloadEvery = 2 * time.Second
+
+// Account is an account at work in this process.
+type Account struct {
+	ID     int64
+	Name   string
+	API    *residential.Client
+	Remote *remote.Client
+	Budget *ratelimit.Budget
+	Tokens remote.TokenSource
+	Link   Link
+
+	work  store.AccountWork
+	codes *http.Client
+}
+
+// Link is how the account links what it enables.
+type Link struct {
+	Mode        fleet.LinkMode
+	CodeURL     string
+	RedirectURI string
+}
+
+func (a *Account) mintCode(ctx context.Context, unitID, skillID string) (string, error) {
+	return mintCode(ctx, a.codes, a.Link.CodeURL, CodeRequest{
+		Account: a.Name, UnitID: unitID, SkillID: skillID, RedirectURI: a.Link.RedirectURI,
+	})
+}
+
+// AccountsConfig is what accounts are put to work with.
+type AccountsConfig struct {
+	Store       *store.Store
+	BudgetPool  *pgxpool.Pool // commits on it need not wait for the disk
+	MaxInFlight int           // jobs of one account at once, in this process
+	Logger      *slog.Logger
+	Remote      *remote.Metrics
+	Tokens      *lwa.Metrics
+	Budgets     *ratelimit.Metrics
+	UserAgent   string
+	// Added is called for each account that is new to this process.
+	Added func(accountID int64) error
+}
+
+// Accounts are the accounts at work in this process, kept as the database has them.
+type Accounts struct {
+	cfg  AccountsConfig
+	base http.RoundTripper
+	poke chan struct{}
+
+	loading sync.Mutex
+	mu      sync.RWMutex
+	byID    map[int64]*Account
+}
+
+// NewAccounts makes an empty set; Reload fills it.
+func NewAccounts(cfg AccountsConfig) *Accounts {
+	return &Accounts{
+		cfg: cfg, base: remote.NewTransport(max(cfg.MaxInFlight, 16)),
+		poke: make(chan struct{}, 1), byID: map[int64]*Account{},
+	}
+}
+
+// Poke asks for a reload at once.
+func (s *Accounts) Poke() {
+	select {
+	case s.poke <- struct{}{}:
+	default:
+	}
+}
+
+// Run keeps the set as the database has it until ctx ends.
+func (s *Accounts) Run(ctx context.Context) {
+	ticker := time.NewTicker(reloadEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		case <-s.poke:
+		}
+		if err := s.Reload(ctx); err != nil && ctx.Err() == nil {
+			s.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "accounts not reloaded", slog.Any("error", err))
+		}
+	}
+}
+
+// Reload reads the accounts and puts what is new or changed to work.
+func (s *Accounts) Reload(ctx context.Context) error {
+	s.loading.Lock()
+	defer s.loading.Unlock()
+	works, err := s.cfg.Store.ListAccountWork(ctx)
+	if err != nil {
+		return err
+	}
+	next := make(map[int64]*Account, len(works))
+	for _, w := range works {
+		acc, err := s.build(ctx, w, s.peek(w.ID))
+		if err != nil {
+			s.cfg.Logger.LogAttrs(ctx, slog.LevelError, "account cannot work", slog.String("account", w.Name), slog.Any("error", err))
+			continue
+		}
+		next[w.ID] = acc
+	}
+	s.mu.Lock()
+	old := s.byID
+	s.byID = next
+	s.mu.Unlock()
+	for id, acc := range old {
+		if next[id] == nil {
+			acc.Budget.Close()
+		}
+	}
+	for id := range next {
+		if old[id] == nil {
+			if err := s.cfg.Added(id); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// build makes an account of what the database says, keeping its budget, and
+// keeping all of it when nothing changed that matters.
+func (s *Accounts) build(ctx context.Context, w store.AccountWork, old *Account) (*Account, error) {
+	if old != nil && sameWork(old.work, w) {
+		kept := *old
+		kept.work = w
+		return &kept, nil
+	}
+	acc := &Account{ID: w.ID, Name: w.Name, work: w, codes: &http.Client{Transport: s.base, CheckRedirect: noRedirect}}
+	if old != nil {
+		acc.Budget = old.Budget
+	} else {
+		acc.Budget = ratelimit.New(ratelimit.Config{
+			Store:   s.cfg.Store.BudgetRow(s.cfg.BudgetPool, w.ID, enterprise),
+			Account: w.Name, Metrics: s.cfg.Budgets, Logger: s.cfg.Logger,
+		})
+	}
+	tokens, err := lwa.NewSource(lwa.Config{
+		Account: w.Name, TokenURL: w.TokenURL, Store: s.cfg.Store.Credential(w.ID, enterprise), Limiter: acc.Budget,
+		Metrics: s.cfg.Tokens, Logger: s.cfg.Logger,
+	})
+	if err != nil {
+		return nil, err
+	}
+	acc.Tokens = tokens
+	acc.Remote, err = remote.NewClient(remote.Config{
+		Account: w.Name, BaseURL: w.APIURL, Tokens: tokens, Limiter: acc.Budget, Metrics: s.cfg.Remote,
+		Base: s.base, UserAgent: s.cfg.UserAgent, Logger: s.cfg.Logger,
+	})
+	if err != nil {
+		return nil, err
+	}
+	acc.API = residential.New(acc.Remote)
+	acc.Link = Link{Mode: w.LinkMode, CodeURL: w.CodeURL}
+	if len(w.RedirectURIs) > 0 {
+		acc.Link.RedirectURI = w.RedirectURIs[0]
+	}
+	return acc, nil
+}
+
+// sameWork reports whether an account needs no new clients: its rate and its state
+// may have changed.
+func sameWork(a, b store.AccountWork) bool {
+	a.Rate, a.Blocked = b.Rate, b.Blocked
+	return reflect.DeepEqual(a, b)
+}
+
+func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+
+func (s *Accounts) peek(id int64) *Account {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.byID[id]
+}
+
+// Get returns an account at work, reading the database when it is new.
+func (s *Accounts) Get(ctx context.Context, id int64) (*Account, error) {
+	if acc := s.peek(id); acc != nil {
+		return acc, nil
+	}
+	if err := s.Reload(ctx); err != nil {
+		return nil, err
+	}
+	if acc := s.peek(id); acc != nil {
+		return acc, nil
+	}
+	return nil, errNoAccount
+}
+
+// ByName finds an account at work by its name, or returns nil.
+func (s *Accounts) ByName(name string) *Account {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for _, acc := range s.byID {
+		if acc.Name == name {
+			return acc
+		}
+	}
+	return nil
+}
+
+// Invalidate makes the budget of an account look at its row: another process was
+// refused, or the operator changed the rate.
+func (s *Accounts) Invalidate(id int64) {
+	if acc := s.peek(id); acc != nil {
+		acc.Budget.Invalidate()
+	}
+}
+
+// InvalidateAll does so for every account.
+func (s *Accounts) InvalidateAll() {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for _, acc := range s.byID {
+		acc.Budget.Invalidate()
+	}
+}
+
+// Close ends every budget: nothing leaves any more.
+func (s *Accounts) Close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, acc := range s.byID {
+		acc.Budget.Close()
+	}
+	s.byID = map[int64]*Account{}
+}
+
+// horizonRate is the rate that the account's releases are measured by.
+func (a *Account) horizonRate() float64 { return max(a.Budget.Rate(), a.work.Rate) }

@@ -1,0 +1,437 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"fleetd/internal/fleet"
+	"fleetd/internal/lwa"
+	"fleetd/internal/remote"
+	"fleetd/internal/residential"
+	"fleetd/internal/rollout"
+	"fleetd/internal/store"
+)
+
+const (
+	// maxAttempts is how often a target may fail for reasons that can pass before
+	// it fails for good. Throttling, pauses and waiting do not count.
+	maxAttempts = 5
+	// maxWrites is how many writes one target may take, each after a read that
+	// showed the one before not done.
+	maxWrites = 5
+	// doubtDelay is how long after a lost answer the first read comes: time for the
+	// API to finish what it may have begun.
+	doubtDelay = time.Second
+)
+
+// gate says whether a write may leave now.
+type gate interface {
+	MayWrite(ctx context.Context, rolloutID int64) error
+}
+
+// attempt brings one claimed target as far as it will go in one run of a job.
+type attempt struct {
+	t       *store.ClaimedTarget
+	spec    store.RolloutSpec
+	acc     *Account
+	gate    gate
+	now     func() time.Time
+	counter remote.Counter
+
+	// inDoubt: a write of ours may have been done and nothing seen since tells.
+	inDoubt bool
+	// wrote: a write of ours may have been done, ever.
+	wrote bool
+	// mustRead: what was seen before is no ground to write on.
+	mustRead  bool
+	writes    int
+	attempts  int
+	before    *fleet.Observation
+	after     *fleet.Observation
+	verifyBy  time.Time
+	requestID string
+	lastErr   error
+}
+
+func newAttempt(t *store.ClaimedTarget, spec store.RolloutSpec, acc *Account, g gate) *attempt {
+	crashed := t.Prior == fleet.TargetRunning
+	return &attempt{
+		t: t, spec: spec, acc: acc, gate: g, now: time.Now,
+		inDoubt:  crashed || (t.Prior == fleet.TargetVerifying && t.Writes > 0),
+		wrote:    crashed || t.Writes > 0,
+		mustRead: t.Prior != fleet.TargetQueued,
+		writes: t.Writes, attempts: t.Attempts, before: t.Before, verifyBy: t.VerifyBy,
+	}
+}
+
+// run reads where it must, writes where a read or a fresh observation shows that
+// it must, and says what to record.
+func (a *attempt) run(ctx context.Context) store.TargetRecord {
+	if !a.wrote && a.t.Occupancy != fleet.OccupancyVacant && !a.spec.IncludeOccupied {
+		return a.skipped(fleet.ReasonOccupied)
+	}
+	seen, known := a.known()
+	for {
+		if !known {
+			var err error
+			if seen, err = a.read(ctx); err != nil {
+				return a.readFailed(err)
+			}
+			a.inDoubt = false
+		}
+		known = false
+		a.saw(seen)
+		switch a.look(seen) {
+		case sightWanted:
+			if a.wrote {
+				return a.ended(fleet.TargetSucceeded, "", "")
+			}
+			return a.skipped(fleet.ReasonAlreadyInState)
+		case sightPending, sightNoLink:
+			return a.verifying(seen)
+		case sightBroken:
+			if a.wrote {
+				return a.failed(fleet.ReasonEnablingFailed, "the API reports ENABLING_FAILED")
+			}
+		case sightOther:
+		}
+		if a.writes >= maxWrites {
+			return a.failed(a.exhausted(), "written several times, and each time a later read showed that it was not done")
+		}
+		answer, err := a.write(ctx)
+		if err != nil {
+			if record, done := a.writeFailed(ctx, err); done {
+				return record
+			}
+			continue // a read decides
+		}
+		a.inDoubt, a.verifyBy = false, time.Time{}
+		a.saw(answer)
+		switch a.look(answer) {
+		case sightWanted:
+			return a.ended(fleet.TargetSucceeded, "", "")
+		case sightBroken:
+			return a.failed(fleet.ReasonEnablingFailed, "the API reports ENABLING_FAILED")
+		case sightPending, sightNoLink, sightOther:
+			return a.verifying(answer)
+		}
+	}
+}
+
+// saw keeps an observation as evidence.
+func (a *attempt) saw(o fleet.Observation) {
+	if o.Status == "" { // taken for absent, not seen
+		return
+	}
+	a.after = &o
+	if a.before == nil && !a.wrote {
+		a.before = &o
+	}
+}
+
+// known is the last observation where it may stand for a read before the write.
+func (a *attempt) known() (fleet.Observation, bool) {
+	o := a.t.Observed
+	switch {
+	case a.mustRead:
+		return fleet.Observation{}, false
+	case a.spec.ObservationAny && o == nil && !a.wrote:
+		return fleet.Observation{}, true // taken for absent, as the operator asked
+	case o == nil, !a.spec.ObservationAny && a.now().Sub(o.ObservedAt) > a.spec.ObservationMaxAge:
+		return fleet.Observation{}, false
+	case a.look(*o) == sightPending, a.look(*o) == sightNoLink:
+		return fleet.Observation{}, false // it has moved on since
+	}
+	return *o, true
+}
+
+func (a *attempt) look(o fleet.Observation) sight {
+	if o.Status == "" { // never observed, and not to be read
+		return sightOther
+	}
+	return look(a.spec.Action, a.spec.Stage, a.acc.Link.Mode, o)
+}
+
+// read asks for the enablement at whatever stage: an enablement at another stage
+// must not be taken for none.
+func (a *attempt) read(ctx context.Context) (fleet.Observation, error) {
+	class := remote.ClassRollout
+	if a.inDoubt {
+		class = remote.ClassVerify
+	}
+	ctx = remote.WithCounter(remote.WithClass(ctx, class), &a.counter)
+	got, err := a.acc.API.Get(ctx, a.t.UnitID, a.spec.SkillID, "")
+	return a.observed(got, err)
+}
+
+func (a *attempt) write(ctx context.Context) (fleet.Observation, error) {
+	ctx = remote.WithCounter(remote.WithClass(ctx, remote.ClassRollout), &a.counter)
+	ctx = remote.WithGate(ctx, func(ctx context.Context) error {
+		return a.gate.MayWrite(ctx, a.spec.ID)
+	})
+	answer, err := a.send(ctx)
+	v := verdictHold
+	var codeErr *codeError
+	if err != nil && !errors.As(err, &codeErr) {
+		v, _ = judge(err, true)
+	}
+	if err == nil || v == verdictDoubt {
+		a.wrote = true
+	}
+	if err == nil || v != verdictHold {
+		a.writes++
+	}
+	return answer, err
+}
+
+// send makes the one call that changes something.
+func (a *attempt) send(ctx context.Context) (fleet.Observation, error) {
+	if a.spec.Action == fleet.ActionDisable {
+		return a.observed(a.acc.API.Disable(ctx, a.t.UnitID, a.spec.SkillID, a.spec.Stage))
+	}
+	p := residential.EnableParams{UnitID: a.t.UnitID, SkillID: a.spec.SkillID, Stage: a.spec.Stage}
+	if a.acc.Link.Mode == fleet.LinkCodes {
+		if err := a.gate.MayWrite(ctx, a.spec.ID); err != nil { // a code is not asked for in vain
+			return fleet.Observation{}, err
+		}
+		code, err := a.acc.mintCode(ctx, a.t.UnitID, a.spec.SkillID)
+		if err != nil {
+			return fleet.Observation{}, err
+		}
+		p.Link = &residential.AccountLink{RedirectURI: a.acc.Link.RedirectURI, AuthCode: code}
+	}
+	return a.observed(a.acc.API.Enable(ctx, p))
+}
+
+func (a *attempt) observed(got residential.Result, err error) (fleet.Observation, error) {
+	var apiErr *remote.Error
+	switch {
+	case err == nil:
+		a.requestID = got.RequestID
+	case errors.As(err, &apiErr) && apiErr.RequestID != "":
+		a.requestID = apiErr.RequestID
+	}
+	a.lastErr = err
+	return fleet.Observation{Status: got.Status, Stage: got.Stage, AccountLink: got.AccountLink, ObservedAt: got.At.UTC()}, err
+}
+
+// readFailed says what follows a read that gave no answer.
+func (a *attempt) readFailed(err error) store.TargetRecord {
+	v, reason := judge(err, false)
+	switch v {
+	case verdictHold:
+		return a.held(err)
+	case verdictFail, verdictLookup, verdictConfirm:
+		if a.inDoubt && reason != fleet.ReasonForbidden && reason != fleet.ReasonUnauthorized {
+			break // what was written must still be seen
+		}
+		return a.failed(reason, message(err))
+	case verdictRetry, verdictDoubt:
+	}
+	a.attempts++
+	if a.inDoubt {
+		if a.overdue() {
+			return a.failed(reason, "not seen before the deadline: "+message(err))
+		}
+		return a.record(fleet.TargetVerifying, a.now().Add(rollout.Backoff(a.attempts, rand.Float64())))
+	}
+	if a.attempts >= maxAttempts {
+		return a.failed(reason, message(err))
+	}
+	return a.record(fleet.TargetQueued, a.now().Add(rollout.Backoff(a.attempts, rand.Float64())))
+}
+
+// writeFailed says what follows a write that ended badly. done is false when a
+// read at once is what follows.
+func (a *attempt) writeFailed(ctx context.Context, err error) (record store.TargetRecord, done bool) {
+	var codeErr *codeError
+	if errors.As(err, &codeErr) {
+		if a.attempts++; codeErr.refused || a.attempts >= maxAttempts {
+			return a.failed(fleet.ReasonAccountLinkFailed, message(err)), true
+		}
+		return a.record(fleet.TargetQueued, a.now().Add(rollout.Backoff(a.attempts, rand.Float64()))), true
+	}
+	v, reason := judge(err, true)
+	switch v {
+	case verdictHold:
+		return a.held(err), true
+	case verdictDoubt:
+		a.inDoubt = true
+		a.attempts++
+		return a.record(fleet.TargetVerifying, a.now().Add(doubtDelay)), true
+	case verdictRetry:
+		if a.attempts++; a.attempts >= maxAttempts {
+			return a.failed(reason, message(err)), true
+		}
+		return a.record(fleet.TargetQueued, a.now().Add(rollout.Backoff(a.attempts, rand.Float64()))), true
+	case verdictConfirm:
+		return a.confirm(ctx, err, reason), true
+	case verdictLookup:
+		if a.spec.Action == fleet.ActionDisable {
+			return a.confirm(ctx, err, reason), true
+		}
+		return a.lookup(ctx, err), true
+	case verdictFail:
+	}
+	return a.failed(reason, message(err)), true
+}
+
+// confirm reads after a refusal: the home may be as wanted all the same.
+func (a *attempt) confirm(ctx context.Context, refusal error, reason fleet.Reason) store.TargetRecord {
+	seen, err := a.read(ctx)
+	if err != nil {
+		if v, _ := judge(err, false); v == verdictHold || v == verdictRetry {
+			return a.readFailed(err)
+		}
+		return a.failed(reason, message(refusal))
+	}
+	a.saw(seen)
+	switch a.look(seen) {
+	case sightWanted:
+		if a.wrote {
+			return a.ended(fleet.TargetSucceeded, "", "")
+		}
+		return a.skipped(fleet.ReasonAlreadyInState)
+	case sightPending, sightNoLink:
+		return a.verifying(seen)
+	case sightOther, sightBroken:
+	}
+	a.lastErr = refusal
+	return a.failed(reason, message(refusal))
+}
+
+// lookup tells a missing unit from a missing skill: the unit's own list answers
+// only where the unit is there.
+func (a *attempt) lookup(ctx context.Context, notFound error) store.TargetRecord {
+	ctx = remote.WithCounter(remote.WithClass(ctx, remote.ClassVerify), &a.counter)
+	_, err := a.acc.API.Page(ctx, a.t.UnitID, "", residential.ListOpts{PageSize: 1})
+	if err == nil {
+		return a.failed(fleet.ReasonSkillNotFound, message(notFound))
+	}
+	if v, _ := judge(err, false); v == verdictHold || v == verdictRetry {
+		return a.readFailed(err)
+	}
+	return a.failed(fleet.ReasonUnitNotFound, message(notFound))
+}
+
+// exhausted is the reason of a target whose writes were never done.
+func (a *attempt) exhausted() fleet.Reason {
+	if a.lastErr != nil {
+		if _, reason := judge(a.lastErr, true); reason != "" {
+			return reason
+		}
+	}
+	if a.spec.Action == fleet.ActionEnable {
+		return fleet.ReasonEnablingFailed
+	}
+	return fleet.ReasonServerError
+}
+
+func (a *attempt) overdue() bool {
+	if a.verifyBy.IsZero() {
+		a.verifyBy = a.now().Add(a.spec.VerifyTimeout)
+	}
+	return !a.now().Before(a.verifyBy)
+}
+
+// held gives the target back: it goes again when its rollout runs, or when the
+// budget opens. It spends no attempt.
+func (a *attempt) held(err error) store.TargetRecord {
+	var budget *remote.BudgetError
+	var unauthorized *lwa.UnauthorizedError
+	next := time.Time{}
+	switch {
+	case errors.As(err, &budget):
+		next = budget.Until
+	case errors.Is(err, ErrHeld), errors.As(err, &unauthorized), errors.Is(err, context.Canceled):
+	default: // it waited too long for its turn
+		next = a.now().Add(rollout.Backoff(1, rand.Float64()))
+	}
+	if a.wrote {
+		if next.IsZero() {
+			next = a.now()
+			if !errors.Is(err, context.Canceled) {
+				next = next.Add(rollout.Backoff(1, rand.Float64()))
+			}
+		}
+		if !a.inDoubt && errors.Is(err, ErrHeld) { // seen not done, and not to be done now
+			return a.record(fleet.TargetQueued, time.Time{})
+		}
+		return a.record(fleet.TargetVerifying, next)
+	}
+	return a.record(fleet.TargetQueued, next)
+}
+
+// verifying waits for the API to finish, with growing pauses, up to the deadline.
+func (a *attempt) verifying(seen fleet.Observation) store.TargetRecord {
+	if a.overdue() {
+		if a.look(seen) == sightNoLink {
+			return a.failed(fleet.ReasonAccountLinkFailed, "enabled, and the account is still not linked at the deadline")
+		}
+		return a.failed(fleet.ReasonVerifyTimeout, "still "+printable(string(seen.Status))+" at the deadline")
+	}
+	a.attempts = max(a.attempts, 1)
+	waited := a.spec.VerifyTimeout - a.verifyBy.Sub(a.now())
+	delay := min(max(waited/2, time.Second), 30*time.Second)
+	return a.record(fleet.TargetVerifying, earlier(a.now().Add(delay), a.verifyBy))
+}
+
+func (a *attempt) skipped(reason fleet.Reason) store.TargetRecord {
+	return a.ended(fleet.TargetSkipped, reason, "")
+}
+
+func (a *attempt) failed(reason fleet.Reason, msg string) store.TargetRecord {
+	return a.ended(fleet.TargetFailed, reason, msg)
+}
+
+func (a *attempt) ended(state fleet.TargetState, reason fleet.Reason, msg string) store.TargetRecord {
+	a.attempts = max(a.attempts, 1)
+	r := a.record(state, time.Time{})
+	r.Reason, r.Message, r.VerifyBy = reason, msg, time.Time{}
+	return r
+}
+
+func (a *attempt) record(state fleet.TargetState, next time.Time) store.TargetRecord {
+	if state == fleet.TargetVerifying && a.verifyBy.IsZero() {
+		a.verifyBy = a.now().Add(a.spec.VerifyTimeout)
+	}
+	if state == fleet.TargetQueued {
+		a.verifyBy = time.Time{}
+	}
+	return store.TargetRecord{
+		Claim: a.t.Claim, UnitRow: a.t.UnitRow, State: state, Attempts: a.attempts, Writes: a.writes,
+		Requests: a.t.Requests + a.counter.Requests, Spent: a.counter.Requests, RequestID: a.requestID,
+		NextAt: next, VerifyBy: a.verifyBy, Before: a.before, After: a.after,
+	}
+}
+
+// message is what a person is told of an error: its first words, which never hold
+// what the API said or any secret.
+func message(err error) string {
+	const most = 300
+	s := err.Error()
+	if len(s) > most {
+		s = s[:most]
+	}
+	return printable(s)
+}
+
+// printable replaces what a terminal or Postgres would not take.
+func printable(s string) string {
+	out := []rune(s)
+	for i, r := range out {
+		if r < ' ' || r == 0x7f || r == '\uFFFD' {
+			out[i] = '?'
+		}
+	}
+	return string(out)
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}

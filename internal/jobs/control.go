@@ -1,0 +1,188 @@
+package jobs
+
+import (
+	"context"
+	"log/slog"
+	"math"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/riverqueue/river"
+
+	"fleetd/internal/fleet"
+	"fleetd/internal/rollout"
+	"fleetd/internal/store"
+)
+
+const (
+	// tickEvery is how often the open rollouts are looked at when nothing happens,
+	// tickAtLeast the pause between two looks when much does.
+	tickEvery   = 250 * time.Millisecond
+	tickAtLeast = 20 * time.Millisecond
+	// dueGroup bounds how many due targets get a job in one transaction.
+	dueGroup = 1000
+	// sweepEvery is how often targets are looked for whose process died.
+	sweepEvery = 3 * time.Second
+	// turns bounds how many waves one look may turn, so that one rollout with many
+	// empty waves does not hold up the others.
+	turns = 1000
+)
+
+// Inserter is the part of a River client that the control loop needs.
+type Inserter interface {
+	InsertManyFastTx(ctx context.Context, tx pgx.Tx, params []river.InsertManyParams) (int, error)
+}
+
+// Control releases targets: the loop that every process runs. Two of them looking
+// at once do no harm, for each look is one transaction that locks its rollout.
+type Control struct {
+	store       *store.Store
+	lease       *Lease
+	accounts    *Accounts
+	river       Inserter
+	maxInFlight int
+	logger      *slog.Logger
+	wake        chan struct{}
+}
+
+// NewControl makes the loop; river inserts the jobs.
+func NewControl(st *store.Store, lease *Lease, accounts *Accounts, maxInFlight int, logger *slog.Logger) *Control {
+	return &Control{
+		store: st, lease: lease, accounts: accounts, maxInFlight: maxInFlight, logger: logger, wake: make(chan struct{}, 1),
+	}
+}
+
+// Wake asks for a look soon: there may be room for more.
+func (c *Control) Wake() {
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Run looks until ctx ends.
+func (c *Control) Run(ctx context.Context, client Inserter) {
+	c.river = client
+	ticker := time.NewTicker(tickEvery)
+	defer ticker.Stop()
+	swept := time.Time{}
+	for {
+		began := time.Now()
+		c.look(ctx)
+		if time.Since(swept) >= sweepEvery {
+			swept = time.Now()
+			c.sweep(ctx)
+		}
+		rest := time.NewTimer(tickAtLeast - time.Since(began))
+		select {
+		case <-ctx.Done():
+			rest.Stop()
+			return
+		case <-rest.C:
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		case <-c.wake:
+		}
+	}
+}
+
+// look does what is due for every open rollout, and for every due target.
+func (c *Control) look(ctx context.Context) {
+	open := c.lease.Open()
+	weights := map[int64]int{}
+	for _, r := range open {
+		if r.State == fleet.RolloutRunning {
+			weights[r.AccountID] += r.Weight
+		}
+	}
+	for _, r := range open {
+		if r.State == fleet.RolloutPaused || r.State == fleet.RolloutHalted {
+			continue // nothing happens until a person acts
+		}
+		c.tick(ctx, r, weights[r.AccountID])
+	}
+	for ctx.Err() == nil {
+		n, err := c.store.DueTargets(ctx, dueGroup, c.enqueue)
+		if err != nil {
+			c.failed(ctx, "due targets not released", err)
+			return
+		}
+		if n < dueGroup {
+			return
+		}
+	}
+}
+
+func (c *Control) tick(ctx context.Context, r store.OpenRollout, weights int) {
+	acc, err := c.accounts.Get(ctx, r.AccountID)
+	if err != nil {
+		c.failed(ctx, "account of a rollout not at work", err)
+		return
+	}
+	share := 1.0
+	if weights > r.Weight {
+		share = float64(r.Weight) / float64(weights)
+	}
+	params := store.TickParams{
+		Horizon:        c.horizon(acc.horizonRate(), share),
+		AccountBlocked: acc.work.Blocked,
+		Enqueue:        c.enqueue,
+	}
+	for range turns {
+		result, err := c.store.TickRollout(ctx, r.ID, params)
+		if err != nil {
+			c.failed(ctx, "rollout not advanced", err)
+			return
+		}
+		if result.Changed {
+			c.logger.LogAttrs(ctx, slog.LevelInfo, "rollout changed state",
+				slog.Int64("rollout", r.ID), slog.String("account", acc.Name), slog.String("state", string(result.State)))
+			c.lease.Poke()
+		}
+		if !result.Again {
+			return
+		}
+	}
+}
+
+// horizon is how many targets of a rollout may be outstanding. A rate beyond what
+// this process can work is no reason to release more than it can hold.
+func (c *Control) horizon(rate, share float64) int {
+	if math.IsInf(rate, 1) {
+		rate = math.MaxInt32
+	}
+	return rollout.Horizon(rate, share, c.maxInFlight)
+}
+
+func (c *Control) enqueue(ctx context.Context, tx pgx.Tx, refs []store.TargetRef) error {
+	params := make([]river.InsertManyParams, len(refs))
+	for i, ref := range refs {
+		params[i] = river.InsertManyParams{
+			Args:       TargetArgs{RolloutID: ref.RolloutID, Seq: ref.Seq},
+			InsertOpts: &river.InsertOpts{Queue: QueueName(ref.AccountID)},
+		}
+	}
+	_, err := c.river.InsertManyFastTx(ctx, tx, params)
+	return err
+}
+
+func (c *Control) sweep(ctx context.Context) {
+	n, err := c.store.AdoptOrphans(ctx)
+	if err != nil {
+		c.failed(ctx, "orphans not adopted", err)
+		return
+	}
+	if n > 0 {
+		c.logger.LogAttrs(ctx, slog.LevelInfo, "took over targets of a process that is gone", slog.Int("targets", n))
+		c.Wake()
+	}
+}
+
+func (c *Control) failed(ctx context.Context, msg string, err error) {
+	if ctx.Err() == nil {
+		c.logger.LogAttrs(ctx, slog.LevelWarn, msg, slog.Any("error", err)) //nolint:sloglint // The three callers' messages are static.
+	}
+}

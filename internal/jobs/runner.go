@@ -1,0 +1,184 @@
+package jobs
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+
+	"fleetd/internal/store"
+)
+
+const (
+	// fetchCooldown bounds how often a queue is asked for jobs: with MaxWorkers it
+	// is the ceiling of jobs a second (see docs/architecture.md).
+	fetchCooldown = 50 * time.Millisecond
+	// rescueAfter is when River takes a job for stuck. The ledger adopts the target
+	// long before; this only tidies up the job.
+	rescueAfter = 60 * time.Second
+	// retention is how long River keeps jobs that ended. The ledger is ours.
+	retention = 5 * time.Minute
+)
+
+// QueueName is the River queue of one account: accounts share no workers, so that
+// a throttled one does not hold up another.
+func QueueName(accountID int64) string { return "account_" + strconv.FormatInt(accountID, 10) }
+
+// RunnerConfig is what the work of a process is run with.
+type RunnerConfig struct {
+	Store       *store.Store
+	Pool        *pgxpool.Pool
+	ProcessName string // unique among the processes of one database
+	MaxInFlight int    // jobs of one account at once, in this process
+	Logger      *slog.Logger
+	Accounts    AccountsConfig // Added is set by the runner
+}
+
+// Runner is the work of one process: lease, accounts, control loop and workers.
+type Runner struct {
+	cfg      RunnerConfig
+	Lease    *Lease
+	Accounts *Accounts
+	control  *Control
+	targets  *Targets
+	river    *river.Client[pgx.Tx]
+
+	loops   sync.WaitGroup
+	release context.CancelFunc // of the control loop
+	cancel  context.CancelFunc // of the other loops
+	groups context.CancelFunc // of the groups, which outlive the workers
+}
+
+// NewRunner registers the process and prepares its work; Start begins it.
+func NewRunner(ctx context.Context, cfg RunnerConfig) (*Runner, error) {
+	r := &Runner{cfg: cfg}
+	var err error
+	if r.Lease, err = NewLease(ctx, cfg.Store, cfg.ProcessName, cfg.Logger); err != nil {
+		return nil, err
+	}
+	cfg.Accounts.Added = r.addQueue
+	r.Accounts = NewAccounts(cfg.Accounts)
+	r.control = NewControl(cfg.Store, r.Lease, r.Accounts, cfg.MaxInFlight, cfg.Logger)
+	r.Lease.onSeen = r.control.Wake
+	r.targets = NewTargets(cfg.Store, r.Lease, r.Accounts, cfg.Logger, r.control.Wake)
+	workers := river.NewWorkers()
+	if err := river.AddWorkerSafely(workers, r.targets); err != nil {
+		return nil, fmt.Errorf("register worker: %w", err)
+	}
+	r.river, err = river.NewClient(riverpgxv5.New(cfg.Pool), &river.Config{
+		ID:                          cfg.ProcessName,
+		Logger:                      cfg.Logger,
+		Workers:                     workers,
+		Queues:                      map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: 1}},
+		FetchCooldown:               fetchCooldown,
+		FetchPollInterval:           time.Second,
+		JobTimeout:                  jobTimeout,
+		RescueStuckJobsAfter:        rescueAfter,
+		MaxAttempts:                 10,
+		CompletedJobRetentionPeriod: retention,
+		CancelledJobRetentionPeriod: retention,
+		DiscardedJobRetentionPeriod: 24 * time.Hour,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("make the River client: %w", err)
+	}
+	return r, nil
+}
+
+func (r *Runner) addQueue(accountID int64) error {
+	err := r.river.Queues().Add(QueueName(accountID), river.QueueConfig{MaxWorkers: r.cfg.MaxInFlight})
+	if err != nil {
+		return fmt.Errorf("add the queue of account %d: %w", accountID, err)
+	}
+	return nil
+}
+
+// Start begins the work. ctx is that of the start, not of the work.
+func (r *Runner) Start(ctx context.Context) error {
+	work := context.WithoutCancel(ctx)
+	groupsCtx, groups := context.WithCancel(work)
+	r.groups = groups
+	r.loops.Go(func() { r.targets.Run(groupsCtx) })
+	if err := r.river.Start(work); err != nil {
+		groups()
+		return fmt.Errorf("start River: %w", err)
+	}
+	if err := r.Accounts.Reload(ctx); err != nil {
+		groups()
+		return err
+	}
+	loopCtx, cancel := context.WithCancel(work)
+	r.cancel = cancel
+	r.loops.Go(func() { r.Lease.Run(loopCtx) })
+	r.loops.Go(func() { r.Accounts.Run(loopCtx) })
+	releaseCtx, release := context.WithCancel(loopCtx)
+	r.release = release
+	r.loops.Go(func() { r.control.Run(releaseCtx, r.river) })
+	r.loops.Go(func() { r.listen(loopCtx) })
+	return nil
+}
+
+// listen passes on what other processes and the API tell, and begins anew when
+// the connection breaks: polling covers the time in between.
+func (r *Runner) listen(ctx context.Context) {
+	for ctx.Err() == nil {
+		err := r.cfg.Store.Listen(ctx, r.told)
+		if ctx.Err() != nil {
+			return
+		}
+		r.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "listening again in a second", slog.Any("error", err))
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+func (r *Runner) told(channel, payload string) {
+	switch channel {
+	case store.ChannelControl:
+		r.Lease.Poke()
+	case store.ChannelAccount:
+		r.Accounts.Poke()
+		r.control.Wake()
+	case store.ChannelBudget:
+		if id, err := strconv.ParseInt(payload, 10, 64); err == nil {
+			r.Accounts.Invalidate(id)
+		}
+	case "": // begun to listen: anything may have been missed
+		r.Lease.Poke()
+		r.Accounts.Poke()
+		r.Accounts.InvalidateAll()
+	}
+}
+
+// Stop ends the work in good order: nothing is released any more, jobs under way
+// are let finish while ctx lasts, then stopped where they can be taken up again,
+// and what they found is recorded.
+func (r *Runner) Stop(ctx context.Context) error {
+	if r.cancel == nil {
+		return nil
+	}
+	r.release()
+	stopErr := r.river.Stop(ctx)
+	hard, cancelHard := context.WithTimeout(context.WithoutCancel(ctx), 15*time.Second)
+	defer cancelHard()
+	if stopErr != nil {
+		stopErr = r.river.StopAndCancel(hard)
+	}
+	r.cancel()
+	r.Accounts.Close()
+	r.groups()
+	r.loops.Wait()
+	if err := r.Lease.Close(hard); err != nil && stopErr == nil {
+		stopErr = err
+	}
+	return stopErr
+}

@@ -1,0 +1,41 @@
+package jobs
+
+import (
+	"context"
+	"sync"
+
+	"fleetd/internal/store"
+)
+
+// specsKept bounds how many rollouts a process remembers; more than that are
+// rarely open at once, and one forgotten is read again.
+const specsKept = 1000
+
+// specs remembers what rollouts were made of, which never changes.
+type specs struct {
+	store *store.Store
+	mu    sync.Mutex
+	kept  map[int64]store.RolloutSpec
+}
+
+func newSpecs(st *store.Store) *specs { return &specs{store: st, kept: map[int64]store.RolloutSpec{}} }
+
+func (s *specs) get(ctx context.Context, id int64) (store.RolloutSpec, error) {
+	s.mu.Lock()
+	spec, ok := s.kept[id]
+	s.mu.Unlock()
+	if ok {
+		return spec, nil
+	}
+	spec, err := s.store.RolloutSpec(ctx, id)
+	if err != nil {
+		return spec, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.kept) >= specsKept {
+		clear(s.kept)
+	}
+	s.kept[id] = spec
+	return spec, nil
+}

@@ -1,0 +1,132 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/riverqueue/river"
+
+	"fleetd/internal/fleet"
+	"fleetd/internal/store"
+)
+
+const (
+	// jobTimeout bounds one run of a job, requestTime what it spends waiting for
+	// slots and answers; the rest is for writing down what became of it.
+	jobTimeout  = 30 * time.Second
+	requestTime = 20 * time.Second
+	recordTime  = 9 * time.Second
+
+	// claimGroup and recordGroup bound what one transaction claims or records.
+	claimGroup  = 500
+	recordGroup = 500
+)
+
+// TargetArgs names the target a job is for. Jobs carry IDs only.
+type TargetArgs struct {
+	RolloutID int64 `json:"rollout_id"`
+	Seq       int32 `json:"seq"`
+}
+
+// Kind is River's name of the job.
+func (TargetArgs) Kind() string { return "target" }
+
+// Targets runs target jobs: it claims, works and records, in groups.
+type Targets struct {
+	river.WorkerDefaults[TargetArgs]
+
+	store    *store.Store
+	lease    *Lease
+	accounts *Accounts
+	logger   *slog.Logger
+	claims   *batcher[store.Claim, *store.ClaimedTarget]
+	records  *batcher[store.TargetRecord, struct{}]
+	specs    *specs
+}
+
+// NewTargets makes the worker. recorded is called after each group of outcomes:
+// there is room for more.
+func NewTargets(st *store.Store, lease *Lease, accounts *Accounts, logger *slog.Logger, recorded func()) *Targets {
+	t := &Targets{store: st, lease: lease, accounts: accounts, logger: logger, specs: newSpecs(st)}
+	t.claims = newBatcher(claimGroup, t.claim)
+	t.records = newBatcher(recordGroup, func(ctx context.Context, records []store.TargetRecord) ([]struct{}, error) {
+		// A group that is being recorded is finished also while the process stops.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTime)
+		defer cancel()
+		if err := st.RecordTargets(ctx, lease.ProcessID(), records); err != nil {
+			return nil, err
+		}
+		recorded()
+		return make([]struct{}, len(records)), nil
+	})
+	return t
+}
+
+// Run writes the groups until ctx ends; it must outlive the River client.
+func (w *Targets) Run(ctx context.Context) {
+	done := make(chan struct{})
+	go func() { defer close(done); w.claims.run(ctx) }()
+	w.records.run(ctx)
+	<-done
+}
+
+// Timeout is how long River lets one run of a job last.
+func (w *Targets) Timeout(*river.Job[TargetArgs]) time.Duration { return jobTimeout }
+
+func (w *Targets) claim(ctx context.Context, claims []store.Claim) ([]*store.ClaimedTarget, error) {
+	claimed, err := w.store.ClaimTargets(ctx, w.lease.ProcessID(), claims)
+	if err != nil {
+		return nil, err
+	}
+	byClaim := make(map[store.Claim]*store.ClaimedTarget, len(claimed))
+	for i := range claimed {
+		byClaim[claimed[i].Claim] = &claimed[i]
+	}
+	out := make([]*store.ClaimedTarget, len(claims))
+	for i, c := range claims {
+		out[i] = byClaim[c]
+	}
+	return out, nil
+}
+
+// Work brings one target as far as it will go now. An error means that nothing
+// could be written down: River runs the job again, and it reads before it writes.
+func (w *Targets) Work(ctx context.Context, job *river.Job[TargetArgs]) error {
+	t, err := w.claims.do(ctx, store.Claim{RolloutID: job.Args.RolloutID, Seq: job.Args.Seq, JobID: job.ID})
+	if err != nil || t == nil {
+		return err
+	}
+	record, err := w.attempt(ctx, t)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTime)
+	defer cancel()
+	_, err = w.records.do(ctx, record)
+	return err
+}
+
+func (w *Targets) attempt(ctx context.Context, t *store.ClaimedTarget) (store.TargetRecord, error) {
+	spec, err := w.specs.get(ctx, t.RolloutID)
+	if err != nil {
+		return store.TargetRecord{}, err
+	}
+	acc, err := w.accounts.Get(ctx, spec.AccountID)
+	if err != nil {
+		return store.TargetRecord{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, requestTime)
+	defer cancel()
+	a := newAttempt(t, spec, acc, w.lease)
+	record := a.run(ctx)
+	if a.lastErr != nil && record.State == fleet.TargetFailed {
+		w.logger.LogAttrs(ctx, slog.LevelDebug, "target failed", slog.String("rollout", spec.Key), slog.Int64("seq", int64(t.Seq)),
+			slog.String("reason", string(record.Reason)), slog.Any("error", a.lastErr))
+	}
+	return record, nil
+}
+
+// errNoAccount says that the account of a target is not at work in this process.
+var errNoAccount = errors.New("jobs: the account is gone")

@@ -1,0 +1,58 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+
+	"fleetd/internal/fleet"
+	"fleetd/internal/store/db"
+)
+
+// claimIdempotency takes a key for a creating call inside its transaction. It
+// returns the object the key's first call created ("" when this is that call,
+// which then must call keepIdempotency before it commits).
+//
+// A second call with the key while the first is still running waits for it: the
+// insert blocks on the first one's row, and a first call that rolls back leaves
+// the key free.
+func claimIdempotency(ctx context.Context, tx querier, actor fleet.Actor, k Idempotency) (object string, err error) {
+	if k.Key == "" {
+		return "", nil
+	}
+	q := db.New(tx)
+	claimed, err := q.IdempotencyClaim(ctx, db.IdempotencyClaimParams{Actor: actor.Name, Key: k.Key, RequestHash: k.Hash})
+	if err != nil {
+		return "", fmt.Errorf("claim idempotency key: %w", err)
+	}
+	if claimed == 1 {
+		return "", nil
+	}
+	kept, err := q.IdempotencyGet(ctx, db.IdempotencyGetParams{Actor: actor.Name, Key: k.Key})
+	if errors.Is(err, pgx.ErrNoRows) {
+		return "", &fleet.Error{Code: fleet.CodeUnavailable, Message: "the idempotency key was being given up by another call; try again"}
+	}
+	if err != nil {
+		return "", fmt.Errorf("read idempotency key: %w", err)
+	}
+	if !bytes.Equal(kept.RequestHash, k.Hash) {
+		return "", fleet.Invalidf("Idempotency-Key",
+			"the key %q was used before for another request; send the same request again, or use a new key for this one", k.Key)
+	}
+	return kept.Object, nil
+}
+
+// keepIdempotency writes down what the call that claimed the key created.
+func keepIdempotency(ctx context.Context, tx querier, actor fleet.Actor, k Idempotency, object string) error {
+	if k.Key == "" {
+		return nil
+	}
+	err := db.New(tx).IdempotencyKeep(ctx, db.IdempotencyKeepParams{Actor: actor.Name, Key: k.Key, Object: object})
+	if err != nil {
+		return fmt.Errorf("keep idempotency key: %w", err)
+	}
+	return nil
+}

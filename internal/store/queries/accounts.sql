@@ -1,0 +1,148 @@
+-- name: AccountInsert :one
+INSERT INTO accounts (
+    name,
+    region,
+    api_url,
+    token_url,
+    link_mode,
+    code_url,
+    redirect_uris,
+    protected_skills
+) VALUES (
+    @name,
+    @region,
+    @api_url,
+    @token_url,
+    @link_mode,
+    @code_url,
+    @redirect_uris,
+    @protected_skills
+)
+RETURNING id;
+
+-- blocked_until is never infinite here: Go has no such time.
+-- name: AccountGet :one
+SELECT
+    sqlc.embed(accounts),
+    credentials.client_id,
+    credentials.state,
+    credentials.state_reason,
+    budgets.rate_limit,
+    budgets.rate,
+    budgets.burst,
+    greatest(budgets.blocked_until, to_timestamp(0))::timestamptz AS blocked_until,
+    now()::timestamptz AS now
+FROM accounts
+JOIN credentials ON credentials.account_id = accounts.id AND credentials.kind = 'enterprise'
+JOIN budgets ON budgets.account_id = accounts.id AND budgets.kind = 'enterprise'
+WHERE accounts.name = @name;
+
+-- name: AccountList :many
+SELECT
+    sqlc.embed(accounts),
+    credentials.client_id,
+    credentials.state,
+    credentials.state_reason,
+    budgets.rate_limit,
+    budgets.rate,
+    budgets.burst,
+    greatest(budgets.blocked_until, to_timestamp(0))::timestamptz AS blocked_until,
+    now()::timestamptz AS now
+FROM accounts
+JOIN credentials ON credentials.account_id = accounts.id AND credentials.kind = 'enterprise'
+JOIN budgets ON budgets.account_id = accounts.id AND budgets.kind = 'enterprise'
+WHERE accounts.name > @after
+ORDER BY accounts.name
+LIMIT @max_rows;
+
+-- name: AccountID :one
+SELECT id
+FROM accounts
+WHERE name = @name;
+
+-- name: AccountLock :one
+SELECT *
+FROM accounts
+WHERE name = @name
+FOR UPDATE;
+
+-- name: AccountUpdate :exec
+UPDATE accounts
+SET
+    region = @region,
+    api_url = @api_url,
+    token_url = @token_url,
+    link_mode = @link_mode,
+    code_url = @code_url,
+    redirect_uris = @redirect_uris,
+    protected_skills = @protected_skills,
+    updated_at = now()
+WHERE id = @id;
+
+-- name: AccountHasRollouts :one
+SELECT EXISTS (
+    SELECT 1
+    FROM rollouts
+    WHERE account_id = @account_id
+);
+
+-- name: AccountHasUnits :one
+SELECT EXISTS (
+    SELECT 1
+    FROM units
+    WHERE account_id = @account_id
+);
+
+-- name: AccountDeleteObserved :exec
+DELETE FROM observed
+USING units
+WHERE observed.unit_id = units.id
+    AND units.account_id = @account_id;
+
+-- name: AccountDeleteUnits :execrows
+DELETE FROM units
+WHERE account_id = @account_id;
+
+-- name: AccountDelete :exec
+DELETE FROM accounts
+WHERE id = @id;
+
+-- name: AccountNotify :exec
+SELECT pg_notify('fleet_account', @account_id::text);
+
+-- name: BudgetInsert :exec
+INSERT INTO budgets (
+    account_id,
+    rate_limit,
+    rate,
+    burst,
+    blocked_until,
+    blocked_at
+) VALUES (
+    @account_id,
+    @rate_limit,
+    @rate,
+    @burst,
+    to_timestamp(0),
+    to_timestamp(0)
+);
+
+-- A rate of auto begins with the rate that was sent at before, and learns anew.
+-- name: BudgetSetRate :exec
+UPDATE budgets
+SET
+    rate_limit = @rate_limit,
+    rate = CASE WHEN @rate_limit > 0 THEN @rate_limit ELSE rate END,
+    burst = @burst,
+    learnt = CASE WHEN @rate_limit = rate_limit THEN learnt ELSE '{}' END,
+    updated_at = now()
+WHERE account_id = @account_id
+    AND kind = 'enterprise';
+
+-- name: BudgetSetBurst :exec
+UPDATE budgets
+SET
+    burst = @burst,
+    updated_at = now()
+WHERE account_id = @account_id
+    AND kind = 'enterprise';

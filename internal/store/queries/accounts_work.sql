@@ -1,0 +1,18 @@
+-- name: AccountWork :many
+-- The accounts as the workers need them; a credential that was refused stops one.
+SELECT
+    accounts.id,
+    accounts.name,
+    accounts.api_url,
+    accounts.token_url,
+    accounts.link_mode,
+    accounts.code_url,
+    accounts.redirect_uris,
+    accounts.updated_at,
+    budgets.rate,
+    credentials.state,
+    credentials.state_reason
+FROM accounts
+JOIN budgets ON budgets.account_id = accounts.id AND budgets.kind = 'enterprise'
+JOIN credentials ON credentials.account_id = accounts.id AND credentials.kind = 'enterprise'
+ORDER BY accounts.id;

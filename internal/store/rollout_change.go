@@ -1,0 +1,266 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/jackc/pgx/v5"
+
+	"fleetd/internal/fleet"
+	"fleetd/internal/store/db"
+)
+
+// cancelChunk is how many pending targets one transaction cancels: the rollout's
+// row is locked for no longer than that takes.
+const cancelChunk = 20_000
+
+// PauseRollout stops a rollout: no write leaves later than a second after this
+// returns, in any process. What was sent is still proven. Pausing a paused rollout
+// changes nothing.
+func (s *Store) PauseRollout(ctx context.Context, id, reason string, actor fleet.Actor) (Rollout, error) {
+	return s.changeRollout(ctx, id, "rollout.pause", reason, actor, func(ctx context.Context, q *db.Queries, r *db.Rollout) error {
+		switch state := fleet.RolloutState(r.State); state {
+		case fleet.RolloutPaused:
+			return nil
+		case fleet.RolloutScheduled, fleet.RolloutRunning, fleet.RolloutWaiting, fleet.RolloutHalted:
+			r.State, r.StateReason = string(fleet.RolloutPaused), "paused by "+actor.Name
+			return recall(ctx, q, r.ID)
+		case fleet.RolloutSucceeded, fleet.RolloutCompletedWithFailures, fleet.RolloutCanceled:
+			return endedError(r, "pause")
+		default:
+			return endedError(r, "pause")
+		}
+	})
+}
+
+// ResumeRollout sets a paused or halted rollout going again. Failures so far are
+// acknowledged: only new ones count toward the threshold.
+func (s *Store) ResumeRollout(ctx context.Context, id, reason string, actor fleet.Actor) (Rollout, error) {
+	return s.changeRollout(ctx, id, "rollout.resume", reason, actor, func(_ context.Context, _ *db.Queries, r *db.Rollout) error {
+		switch state := fleet.RolloutState(r.State); state {
+		case fleet.RolloutPaused, fleet.RolloutHalted:
+			r.Acknowledged = r.NFailed
+			r.State, r.StateReason = string(fleet.RolloutRunning), ""
+			if r.StartAt != nil && r.StartedAt == nil {
+				r.State = string(fleet.RolloutScheduled)
+			}
+			return nil
+		case fleet.RolloutScheduled, fleet.RolloutRunning, fleet.RolloutWaiting:
+			return nil
+		case fleet.RolloutSucceeded, fleet.RolloutCompletedWithFailures, fleet.RolloutCanceled:
+			return endedError(r, "resume")
+		default:
+			return endedError(r, "resume")
+		}
+	})
+}
+
+// CancelRollout ends a rollout: what has not started is canceled, what was sent is
+// proven and keeps its outcome. The state is canceled at once; ended_at is set
+// when the last target has ended.
+func (s *Store) CancelRollout(ctx context.Context, id, reason string, actor fleet.Actor) (Rollout, error) {
+	out, err := s.changeRollout(ctx, id, "rollout.cancel", reason, actor, func(ctx context.Context, q *db.Queries, r *db.Rollout) error {
+		switch state := fleet.RolloutState(r.State); state {
+		case fleet.RolloutCanceled:
+			return nil
+		case fleet.RolloutScheduled, fleet.RolloutRunning, fleet.RolloutWaiting, fleet.RolloutPaused, fleet.RolloutHalted:
+			r.State, r.StateReason, r.SoakUntil = string(fleet.RolloutCanceled), "canceled by "+actor.Name, nil
+			return recall(ctx, q, r.ID)
+		case fleet.RolloutSucceeded, fleet.RolloutCompletedWithFailures:
+			return endedError(r, "cancel")
+		default:
+			return endedError(r, "cancel")
+		}
+	})
+	if err != nil {
+		return out, err
+	}
+	// Writes have stopped. The backlog follows in chunks; should this process die
+	// on the way, the control loop of another goes on.
+	for {
+		n, err := s.CancelPending(ctx, id)
+		if err != nil {
+			return out, err
+		}
+		if n == 0 {
+			return s.Rollout(ctx, id)
+		}
+	}
+}
+
+// CancelPending cancels one chunk of the backlog of a canceled rollout, and ends
+// the rollout with its last target. It returns how many targets it canceled.
+func (s *Store) CancelPending(ctx context.Context, id string) (int, error) {
+	canceled := int64(0)
+	err := s.inTx(ctx, func(tx pgx.Tx) error {
+		q := db.New(tx)
+		row, err := lockRollout(ctx, q, id)
+		if err != nil || fleet.RolloutState(row.State) != fleet.RolloutCanceled || row.EndedAt != nil {
+			return err
+		}
+		canceled, err = cancelChunkOf(ctx, q, &row)
+		return err
+	})
+	return int(canceled), err
+}
+
+func cancelChunkOf(ctx context.Context, q *db.Queries, row *db.Rollout) (int64, error) {
+	n, err := q.TargetCancel(ctx, db.TargetCancelParams{RolloutID: row.ID, MaxRows: cancelChunk})
+	if err != nil {
+		return 0, fmt.Errorf("cancel targets: %w", err)
+	}
+	moved, sums := moves{}, totals{}
+	moved.addN(row.ID, fleet.TargetPending, fleet.TargetCanceled, int(n))
+	sums.addN(row.AccountID, fleet.Action(row.Action), fleet.TargetCanceled, "", int(n))
+	if err := sums.apply(ctx, q); err != nil {
+		return 0, err
+	}
+	if err := moved.apply(ctx, q); err != nil {
+		return 0, err
+	}
+	counts := countsOf(*row)
+	if counts.Pending == int(n) && counts.Outstanding() == 0 {
+		return n, setState(ctx, q, *row, true)
+	}
+	return n, nil
+}
+
+// RetryRollout sends the failed targets of a rollout again, in place: waves and
+// thresholds stay, and failures so far are acknowledged.
+func (s *Store) RetryRollout(ctx context.Context, id string, p RetryParams) (Rollout, error) {
+	reasons := make([]string, len(p.Reasons))
+	for i, r := range p.Reasons {
+		reasons[i] = string(r)
+	}
+	return s.changeRollout(ctx, id, "rollout.retry", p.Reason, p.Actor, func(ctx context.Context, q *db.Queries, r *db.Rollout) error {
+		if fleet.RolloutState(r.State) == fleet.RolloutCanceled {
+			return endedError(r, "retry")
+		}
+		if r.EndedAt != nil {
+			if err := refuseRetryOverlap(ctx, q, r, reasons); err != nil {
+				return err
+			}
+		}
+		n, err := q.TargetRetry(ctx, db.TargetRetryParams{RolloutID: r.ID, Reasons: reasons})
+		if err != nil {
+			return fmt.Errorf("retry targets: %w", err)
+		}
+		if n == 0 {
+			return fleet.Conflictf("rollout %s has no failed target to retry%s; `fleetctl rollout targets %s --state failed` shows them",
+				r.Key, ofReasons(reasons), r.Key)
+		}
+		moved := moves{}
+		moved.addN(r.ID, fleet.TargetFailed, fleet.TargetPending, int(n))
+		if err := moved.apply(ctx, q); err != nil {
+			return err
+		}
+		r.NFailed -= int32(n) //nolint:gosec // At most the targets of the rollout.
+		r.Acknowledged = r.NFailed
+		r.WaveIndex, r.WaveWorked, r.SoakUntil = 0, false, nil
+		if state := fleet.RolloutState(r.State); state.Ended() || state == fleet.RolloutHalted {
+			r.State, r.StateReason = string(fleet.RolloutRunning), ""
+		}
+		return nil
+	})
+}
+
+func ofReasons(reasons []string) string {
+	if len(reasons) == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" with reason %v", reasons)
+}
+
+// refuseRetryOverlap keeps a rollout that had ended from taking up units that
+// another rollout has by now.
+func refuseRetryOverlap(ctx context.Context, q *db.Queries, r *db.Rollout, reasons []string) error {
+	units, err := q.TargetFailedUnits(ctx, db.TargetFailedUnitsParams{RolloutID: r.ID, Reasons: reasons})
+	if err != nil {
+		return fmt.Errorf("read failed units: %w", err)
+	}
+	others, err := q.RolloutOverlaps(ctx, db.RolloutOverlapsParams{
+		AccountID: r.AccountID, SkillID: r.SkillID, ExceptID: r.ID, UnitIds: units,
+	})
+	if err != nil {
+		return fmt.Errorf("look for overlapping rollouts: %w", err)
+	}
+	return overlapError(others, "of "+r.Key)
+}
+
+// changeRollout locks a rollout, lets change alter its row, and writes state, log
+// and notification in one transaction.
+func (s *Store) changeRollout(
+	ctx context.Context, id, action, reason string, actor fleet.Actor,
+	change func(ctx context.Context, q *db.Queries, r *db.Rollout) error,
+) (Rollout, error) {
+	var out Rollout
+	err := s.inTx(ctx, func(tx pgx.Tx) error {
+		q := db.New(tx)
+		row, err := lockRollout(ctx, q, id)
+		if err != nil {
+			return err
+		}
+		before := row
+		if err := change(ctx, q, &row); err != nil {
+			return err
+		}
+		ended := fleet.RolloutState(row.State).Ended() && row.EndedAt != nil
+		if err := setState(ctx, q, row, ended); err != nil {
+			return err
+		}
+		detail := map[string]any{"from": before.State, "to": row.State}
+		if n := row.Acknowledged - before.Acknowledged; n > 0 {
+			detail["failures_acknowledged"] = n
+		}
+		if err := addLog(ctx, tx, logEntry{Actor: actor, Action: action, Object: "rollout/" + id, Reason: reason, Detail: detail}); err != nil {
+			return err
+		}
+		if err := q.RolloutNotify(ctx, strconv.FormatInt(row.ID, 10)); err != nil {
+			return fmt.Errorf("tell of the change: %w", err)
+		}
+		out, err = rolloutByKey(ctx, q, id)
+		return err
+	})
+	return out, err
+}
+
+func lockRollout(ctx context.Context, q *db.Queries, key string) (db.Rollout, error) {
+	r, err := q.RolloutLockKey(ctx, key)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return db.Rollout{}, noRollout(key)
+	}
+	if err != nil {
+		return db.Rollout{}, fmt.Errorf("lock rollout %s: %w", key, err)
+	}
+	return r.Rollout, nil
+}
+
+// recall takes back what was released and not begun. Its River jobs find nothing
+// to do when their turn comes.
+func recall(ctx context.Context, q *db.Queries, rolloutID int64) error {
+	n, err := q.TargetRecall(ctx, rolloutID)
+	if err != nil {
+		return fmt.Errorf("recall targets: %w", err)
+	}
+	moved := moves{}
+	moved.addN(rolloutID, fleet.TargetQueued, fleet.TargetPending, int(n))
+	return moved.apply(ctx, q)
+}
+
+func setState(ctx context.Context, q *db.Queries, r db.Rollout, ended bool) error {
+	err := q.RolloutSetState(ctx, db.RolloutSetStateParams{
+		ID: r.ID, State: r.State, StateReason: r.StateReason, WaveIndex: r.WaveIndex, WaveWorked: r.WaveWorked,
+		SoakUntil: r.SoakUntil, Acknowledged: r.Acknowledged,
+		Started: fleet.RolloutState(r.State) == fleet.RolloutRunning, Ended: ended,
+	})
+	if err != nil {
+		return fmt.Errorf("set state of rollout %s: %w", r.Key, err)
+	}
+	return nil
+}
+
+func endedError(r *db.Rollout, verb string) error {
+	return fleet.Conflictf("rollout %s is %s: there is nothing to %s", r.Key, r.State, verb)
+}

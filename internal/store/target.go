@@ -1,0 +1,340 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"fleetd/internal/fleet"
+	"fleetd/internal/store/db"
+)
+
+// TargetRef names one target.
+type TargetRef struct {
+	AccountID int64
+	RolloutID int64
+	Seq       int32
+}
+
+// Claim asks for a target in the name of one River job.
+type Claim struct {
+	RolloutID int64
+	Seq       int32
+	JobID     int64
+}
+
+// ClaimedTarget is a target that a job now has, with what is known of it.
+type ClaimedTarget struct {
+	Claim
+	UnitRow   int64
+	UnitID    string
+	Occupancy fleet.Occupancy
+	Prior     fleet.TargetState // queued: no write is in doubt; anything else: one may be
+	Attempts  int
+	Writes    int
+	Requests  int
+	VerifyBy  time.Time // zero: no deadline runs
+	Before    *fleet.Observation
+	Observed  *fleet.Observation // what was last seen, by whomever
+}
+
+// ClaimTargets takes targets for the jobs of one process, in one transaction.
+// Those it does not return have an outcome, belong to another job, or are of a
+// rollout that may not write: their jobs have nothing to do.
+func (s *Store) ClaimTargets(ctx context.Context, processID int64, claims []Claim) ([]ClaimedTarget, error) {
+	params := db.TargetClaimParams{ProcessID: &processID}
+	for _, c := range claims {
+		params.RolloutIds = append(params.RolloutIds, c.RolloutID)
+		params.Seqs = append(params.Seqs, c.Seq)
+		params.JobIds = append(params.JobIds, c.JobID)
+	}
+	var claimed []ClaimedTarget
+	err := s.inTx(ctx, func(tx pgx.Tx) error {
+		claimed = claimed[:0]
+		q := db.New(tx)
+		if _, err := q.RolloutLockMany(ctx, unique(params.RolloutIds)); err != nil {
+			return fmt.Errorf("lock rollouts: %w", err)
+		}
+		rows, err := q.TargetClaim(ctx, params)
+		if err != nil {
+			return fmt.Errorf("claim targets: %w", err)
+		}
+		moved := moves{}
+		for _, r := range rows {
+			t := ClaimedTarget{
+				Claim:     Claim{RolloutID: r.RolloutID, Seq: r.Seq, JobID: r.JobID},
+				UnitRow:   r.UnitRow,
+				UnitID:    r.UnitID,
+				Occupancy: fleet.Occupancy(r.Occupancy),
+				Prior:     r.Prior,
+				Attempts:  int(r.Attempts),
+				Writes:    int(r.Writes),
+				Requests:  int(r.Requests),
+				VerifyBy:  deref(r.VerifyBy),
+			}
+			if t.Before, err = decodeObservation(r.Before); err != nil {
+				return err
+			}
+			if r.Status != nil {
+				t.Observed = &fleet.Observation{
+					Status: fleet.Status(*r.Status), Stage: fleet.Stage(deref(r.Stage)),
+					AccountLink: fleet.LinkStatus(deref(r.AccountLink)), ObservedAt: deref(r.ObservedAt),
+				}
+			}
+			moved.add(r.RolloutID, r.Prior, fleet.TargetRunning)
+			claimed = append(claimed, t)
+		}
+		return moved.apply(ctx, q)
+	})
+	return claimed, err
+}
+
+// TargetRecord is what became of a claimed target. State is an end, verifying, or
+// queued: nothing is in doubt and it goes again at NextAt, or as soon as its
+// rollout runs when NextAt is zero.
+type TargetRecord struct {
+	Claim
+	UnitRow   int64
+	State     fleet.TargetState
+	Reason    fleet.Reason
+	Message   string
+	Attempts  int
+	Writes    int
+	Requests  int // in all
+	Spent     int // of them by this job
+	RequestID string
+	NextAt    time.Time
+	VerifyBy  time.Time
+	Before    *fleet.Observation
+	After     *fleet.Observation
+}
+
+type recordRow struct {
+	RolloutID int64              `json:"rollout_id"`
+	Seq       int32              `json:"seq"`
+	JobID     int64              `json:"job_id"`
+	UnitRow   int64              `json:"unit_row"`
+	State     fleet.TargetState  `json:"state"`
+	Reason    fleet.Reason       `json:"reason"`
+	Message   string             `json:"message"`
+	Attempts  int                `json:"attempts"`
+	Writes    int                `json:"writes"`
+	Requests  int                `json:"requests"`
+	RequestID string             `json:"request_id"`
+	NextAt    *time.Time         `json:"next_at"`
+	VerifyBy  *time.Time         `json:"verify_by"`
+	Before    *fleet.Observation `json:"before"`
+	After     *fleet.Observation `json:"after"`
+}
+
+// RecordTargets writes down what became of claimed targets, with the counters of
+// their rollouts, what was observed, and the totals, in one transaction. A record
+// that comes late or twice changes nothing.
+func (s *Store) RecordTargets(ctx context.Context, processID int64, records []TargetRecord) error {
+	ids := make([]int64, len(records))
+	for i, r := range records {
+		ids[i] = r.RolloutID
+	}
+	return s.inTx(ctx, func(tx pgx.Tx) error {
+		q := db.New(tx)
+		locked, err := q.RolloutLockMany(ctx, unique(ids))
+		if err != nil {
+			return fmt.Errorf("lock rollouts: %w", err)
+		}
+		rollouts := make(map[int64]db.RolloutLockManyRow, len(locked))
+		for _, r := range locked {
+			rollouts[r.ID] = r
+		}
+		rows := make([]recordRow, len(records))
+		bySeq := make(map[TargetRef]*recordRow, len(records))
+		spent := make(map[TargetRef]int, len(records))
+		for i, r := range records {
+			rows[i] = newRecordRow(r, fleet.RolloutState(rollouts[r.RolloutID].State))
+			ref := TargetRef{RolloutID: r.RolloutID, Seq: r.Seq}
+			bySeq[ref], spent[ref] = &rows[i], r.Spent
+		}
+		body, err := json.Marshal(rows)
+		if err != nil {
+			return fmt.Errorf("encode records: %w", err)
+		}
+		done, err := q.TargetRecord(ctx, db.TargetRecordParams{Records: body, ProcessID: &processID})
+		if err != nil {
+			return fmt.Errorf("record targets: %w", err)
+		}
+		if err := q.ObservedUpsert(ctx, body); err != nil {
+			return fmt.Errorf("record observations: %w", err)
+		}
+		moved, totals := moves{}, totals{}
+		for _, d := range done {
+			ref := TargetRef{RolloutID: d.RolloutID, Seq: d.Seq}
+			row := bySeq[ref]
+			moved.add(d.RolloutID, fleet.TargetRunning, row.State)
+			moved.spend(d.RolloutID, spent[ref])
+			if row.State.Ended() {
+				totals.add(rollouts[d.RolloutID], row.State, row.Reason)
+			}
+		}
+		if err := totals.apply(ctx, q); err != nil {
+			return err
+		}
+		return moved.apply(ctx, q)
+	})
+}
+
+// newRecordRow settles what a record means by now: a target that did not start
+// goes back to the backlog of a rollout that may not write, or ends with it.
+func newRecordRow(r TargetRecord, state fleet.RolloutState) recordRow {
+	row := recordRow{
+		RolloutID: r.RolloutID, Seq: r.Seq, JobID: r.JobID, UnitRow: r.UnitRow, State: r.State, Reason: r.Reason,
+		Message: r.Message, Attempts: r.Attempts, Writes: r.Writes, Requests: r.Requests, RequestID: r.RequestID,
+		NextAt: timeOrNil(r.NextAt), VerifyBy: timeOrNil(r.VerifyBy), Before: r.Before, After: r.After,
+	}
+	if row.State != fleet.TargetQueued {
+		return row
+	}
+	switch state {
+	case fleet.RolloutCanceled:
+		row.State, row.NextAt = fleet.TargetCanceled, nil
+	case fleet.RolloutRunning:
+		if row.NextAt == nil {
+			row.State = fleet.TargetPending
+		}
+	default:
+		row.State, row.NextAt = fleet.TargetPending, nil
+	}
+	return row
+}
+
+// DueTargets gives a job to every target whose time has come: enqueue inserts the
+// jobs in the transaction that marks the targets. It returns how many there were.
+func (s *Store) DueTargets(ctx context.Context, limit int, enqueue Enqueue) (int, error) {
+	n := 0
+	err := s.inTx(ctx, func(tx pgx.Tx) error {
+		rows, err := db.New(tx).TargetDue(ctx, int32(limit)) //nolint:gosec // A limit is small.
+		if err != nil {
+			return fmt.Errorf("find due targets: %w", err)
+		}
+		if n = len(rows); n == 0 {
+			return nil
+		}
+		refs := make([]TargetRef, n)
+		for i, r := range rows {
+			refs[i] = TargetRef{AccountID: r.AccountID, RolloutID: r.RolloutID, Seq: r.Seq}
+		}
+		return enqueue(ctx, tx, refs)
+	})
+	return n, err
+}
+
+// Enqueue inserts a job for each target, in the transaction of what released them.
+type Enqueue func(ctx context.Context, tx pgx.Tx, refs []TargetRef) error
+
+// liveJobs are the targets that a River job will run, or is running in a process
+// that lives.
+const liveJobs = `
+SELECT (args ->> 'rollout_id')::bigint, (args ->> 'seq')::integer
+FROM river_job
+WHERE kind = 'target'
+    AND (
+        state IN ('available', 'pending', 'retryable', 'scheduled')
+        OR (
+            state = 'running'
+            AND attempted_by[cardinality(attempted_by)] IN (
+                SELECT name FROM processes WHERE seen_at >= now() - interval '10 seconds'
+            )
+        )
+    )`
+
+// AdoptOrphans makes due at once the targets whose job died with its process or is
+// gone, and returns how many there were. Targets are read before jobs, so that one
+// released in between is never taken for an orphan; one that is taken wrongly all
+// the same runs twice at the most by reading twice.
+func (s *Store) AdoptOrphans(ctx context.Context) (int, error) {
+	outstanding, err := s.q().TargetOutstanding(ctx)
+	if err != nil || len(outstanding) == 0 {
+		return 0, mapError(err)
+	}
+	live := map[TargetRef]bool{}
+	rows, err := s.pool.Query(ctx, liveJobs)
+	if err != nil {
+		return 0, mapError(fmt.Errorf("read live jobs: %w", err))
+	}
+	var ref TargetRef
+	_, err = pgx.ForEachRow(rows, []any{&ref.RolloutID, &ref.Seq}, func() error { live[ref] = true; return nil })
+	if err != nil {
+		return 0, mapError(fmt.Errorf("read live jobs: %w", err))
+	}
+	orphans := map[int64]*db.TargetAdoptParams{}
+	for _, t := range outstanding {
+		if live[TargetRef{RolloutID: t.RolloutID, Seq: t.Seq}] {
+			continue
+		}
+		p := orphans[t.RolloutID]
+		if p == nil {
+			p = &db.TargetAdoptParams{RolloutID: t.RolloutID}
+			orphans[t.RolloutID] = p
+		}
+		p.Seqs, p.JobIds = append(p.Seqs, t.Seq), append(p.JobIds, t.JobID)
+	}
+	adopted := 0
+	for id, p := range orphans {
+		err := s.inTx(ctx, func(tx pgx.Tx) error {
+			q := db.New(tx)
+			if _, err := q.RolloutLockMany(ctx, []int64{id}); err != nil {
+				return fmt.Errorf("lock rollout: %w", err)
+			}
+			rows, err := q.TargetAdopt(ctx, *p)
+			if err != nil {
+				return fmt.Errorf("adopt orphans: %w", err)
+			}
+			moved := moves{}
+			for _, r := range rows {
+				if r.Prior == fleet.TargetRunning {
+					moved.add(id, r.Prior, fleet.TargetVerifying)
+				}
+			}
+			adopted += len(rows)
+			return moved.apply(ctx, q)
+		})
+		if err != nil {
+			return adopted, err
+		}
+	}
+	return adopted, nil
+}
+
+func decodeObservation(b []byte) (*fleet.Observation, error) {
+	if b == nil {
+		return nil, nil //nolint:nilnil // Nothing was observed, which is not an error.
+	}
+	o := new(fleet.Observation)
+	if err := json.Unmarshal(b, o); err != nil {
+		return nil, fmt.Errorf("decode observation: %w", err)
+	}
+	return o, nil
+}
+
+func timeOrNil(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
+}
+
+func deref[T any](p *T) T {
+	if p == nil {
+		var zero T
+		return zero
+	}
+	return *p
+}
+
+func unique(ids []int64) []int64 {
+	ids = slices.Clone(ids)
+	slices.Sort(ids)
+	return slices.Compact(ids)
+}
