@@ -7,12 +7,17 @@ CREATE TABLE settings (
 );
 
 -- A fleetd process: it writes seen_at about twice a second. A process not seen for
--- ten seconds is dead, and its own lease on writing ended long before that.
+-- ten seconds is dead, and its own lease on writing ended long before that. place
+-- names the machine, its boot and the PID namespace: a process in the same place can
+-- see at once that another one there is gone.
 CREATE TABLE processes (
-    id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    name       text NOT NULL CONSTRAINT processes_name_key UNIQUE,
-    started_at timestamptz NOT NULL DEFAULT now(),
-    seen_at    timestamptz NOT NULL DEFAULT now()
+    id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    name        text NOT NULL CONSTRAINT processes_name_key UNIQUE,
+    place       text NOT NULL DEFAULT '',
+    pid         integer NOT NULL DEFAULT 0,
+    pid_started text NOT NULL DEFAULT '',
+    started_at  timestamptz NOT NULL DEFAULT now(),
+    seen_at     timestamptz NOT NULL DEFAULT now()
 );
 
 CREATE TABLE tokens (

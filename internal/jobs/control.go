@@ -170,6 +170,9 @@ func (c *Control) enqueue(ctx context.Context, tx pgx.Tx, refs []store.TargetRef
 }
 
 func (c *Control) sweep(ctx context.Context) {
+	if err := c.lease.ForgetGone(ctx); err != nil {
+		c.failed(ctx, "processes that are gone not forgotten", err)
+	}
 	n, err := c.store.AdoptOrphans(ctx)
 	if err != nil {
 		c.failed(ctx, "orphans not adopted", err)

@@ -31,7 +31,7 @@ var ErrHeld = errors.New("jobs: the rollout is not running")
 // database and gone soon after the last one.
 type Lease struct {
 	store  *store.Store
-	name   string
+	self   store.Process
 	logger *slog.Logger
 	id     atomic.Int64
 	poke   chan struct{}
@@ -46,8 +46,8 @@ type Lease struct {
 
 // NewLease registers the process under a unique name.
 func NewLease(ctx context.Context, st *store.Store, name string, logger *slog.Logger) (*Lease, error) {
-	l := &Lease{store: st, name: name, logger: logger, poke: make(chan struct{}, 1), onSeen: func() {}}
-	id, err := st.RegisterProcess(ctx, name)
+	l := &Lease{store: st, self: thisProcess(name), logger: logger, poke: make(chan struct{}, 1), onSeen: func() {}}
+	id, err := st.RegisterProcess(ctx, l.self)
 	if err != nil {
 		return nil, err
 	}
@@ -83,6 +83,11 @@ func (l *Lease) Run(ctx context.Context) {
 	}
 }
 
+// ForgetGone takes the processes of this machine off the list that are gone.
+func (l *Lease) ForgetGone(ctx context.Context) error {
+	return l.store.ForgetGone(ctx, l.ProcessID(), l.self.Place, processGone)
+}
+
 // Close takes the process off the list of those that live.
 func (l *Lease) Close(ctx context.Context) error {
 	l.mu.Lock()
@@ -99,7 +104,7 @@ func (l *Lease) renew(ctx context.Context) error {
 	began := time.Now()
 	open, err := l.store.Heartbeat(ctx, l.ProcessID())
 	if errors.Is(err, store.ErrProcessForgotten) {
-		id, regErr := l.store.RegisterProcess(ctx, l.name)
+		id, regErr := l.store.RegisterProcess(ctx, l.self)
 		if regErr != nil {
 			return regErr
 		}

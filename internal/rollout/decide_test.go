@@ -153,6 +153,20 @@ func TestDecide(t *testing.T) {
 			}),
 			rollout.Decision{State: fleet.RolloutCompletedWithFailures, WaveIndex: 2, Ended: true},
 		},
+		"nothing left and some canceled completes": {
+			running(func(s *rollout.Snapshot) {
+				s.WaveIndex, s.PendingInWave = 2, false
+				s.Counts = fleet.Counts{Succeeded: 99, Canceled: 1}
+			}),
+			rollout.Decision{State: fleet.RolloutCompletedWithFailures, WaveIndex: 2, Ended: true},
+		},
+		"a snapshot that contradicts itself goes nowhere beyond the last wave": {
+			running(func(s *rollout.Snapshot) {
+				s.WaveIndex, s.PendingInWave = 2, false
+				s.Counts = fleet.Counts{Pending: 1, Succeeded: 99}
+			}),
+			rollout.Decision{State: fleet.RolloutRunning, WaveIndex: 2},
+		},
 		"a paused rollout keeps its reason and recalls": {
 			running(func(s *rollout.Snapshot) {
 				s.State, s.StateReason = fleet.RolloutPaused, "by ada"

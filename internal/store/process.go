@@ -13,14 +13,47 @@ import (
 // forgot it: it must register anew.
 var ErrProcessForgotten = errors.New("this process was not seen for so long that the others forgot it")
 
-// RegisterProcess makes a process known, under a name that is unique in the
-// fleet of processes, and returns its row.
-func (s *Store) RegisterProcess(ctx context.Context, name string) (int64, error) {
-	id, err := s.q().ProcessRegister(ctx, name)
+// Process says which process this is. Place, PID and Started together name one
+// operating system process; Place is empty where that cannot be told.
+type Process struct {
+	Name    string // unique among the processes of one database
+	Place   string // machine, boot and PID namespace
+	PID     int
+	Started string // when the PID came into use, in the words of the operating system
+}
+
+// RegisterProcess makes a process known and returns its row.
+func (s *Store) RegisterProcess(ctx context.Context, p Process) (int64, error) {
+	id, err := s.q().ProcessRegister(ctx, db.ProcessRegisterParams{
+		Name: p.Name, Place: p.Place, Pid: int32(p.PID), PidStarted: p.Started, //nolint:gosec // A PID fits.
+	})
 	if err != nil {
 		return 0, mapError(fmt.Errorf("register process: %w", err))
 	}
 	return id, nil
+}
+
+// ForgetGone takes the processes of this place off the list that are gone for
+// certain, so that their targets need not wait until they were silent for long.
+// gone tells of a PID and when it came into use.
+func (s *Store) ForgetGone(ctx context.Context, self int64, place string, gone func(pid int, started string) bool) error {
+	if place == "" {
+		return nil
+	}
+	q := s.q()
+	rows, err := q.ProcessNeighbors(ctx, db.ProcessNeighborsParams{Place: place, ID: self})
+	if err != nil {
+		return mapError(fmt.Errorf("list processes: %w", err))
+	}
+	for _, r := range rows {
+		if !gone(int(r.Pid), r.PidStarted) {
+			continue
+		}
+		if err := q.ProcessDelete(ctx, r.ID); err != nil {
+			return mapError(fmt.Errorf("forget process: %w", err))
+		}
+	}
+	return nil
 }
 
 // OpenRollout is a rollout that has not ended, as every process keeps it in mind.

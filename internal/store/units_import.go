@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -52,7 +53,7 @@ func (s *Store) ImportUnits(ctx context.Context, account string, csv io.Reader, 
 	if err != nil {
 		return result, false, mapError(fmt.Errorf("import units: %w", err))
 	}
-	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	defer closeImport(ctx, conn)
 	if p.DryRun {
 		once = Idempotency{}
 	}
@@ -75,6 +76,18 @@ func (s *Store) ImportUnits(ctx context.Context, account string, csv io.Reader, 
 	}
 	return imp.result, again, nil
 }
+
+// closeImport ends the import's lock and its connection. The lock goes first: the
+// server notices a closed connection only after a while, and the next import would
+// be refused meanwhile.
+func closeImport(ctx context.Context, conn *pgx.Conn) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+	defer cancel()
+	_, _ = conn.Exec(ctx, "SELECT pg_advisory_unlock_all()") // Closing does the same, later.
+	_ = conn.Close(ctx)
+}
+
+const closeTimeout = 5 * time.Second
 
 // stage reads the whole file into a temporary table. Once a row is bad the rest is
 // read only to find what else is.

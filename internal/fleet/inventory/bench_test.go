@@ -86,7 +86,7 @@ func BenchmarkWriter(b *testing.B) {
 
 // A file of any length is read in the memory of a few rows, be they good, bad or
 // endless lines.
-func TestReaderMemoryIsFlat(t *testing.T) { //nolint:paralleltest // it measures the heap
+func TestReaderMemoryIsFlat(t *testing.T) { //nolint:paralleltest // other tests would be in the heap that it measures
 	heap := func() uint64 {
 		var m runtime.MemStats
 		runtime.GC()
@@ -110,17 +110,17 @@ func TestReaderMemoryIsFlat(t *testing.T) { //nolint:paralleltest // it measures
 			return copy(p, fmt.Sprintf("u%d,,,timezone=Nowhere/%d\n", n, n)), nil
 		})
 	}
-	for name, src := range map[string]io.Reader{
+	for name, src := range map[string]io.Reader{ //nolint:paralleltest // as above
 		"good rows":       madeUp(100_000),
 		"bad rows":        io.MultiReader(strings.NewReader("unit_id,property,name,labels\n"), bad(5_000)),
 		"an endless line": io.MultiReader(strings.NewReader(header), endless(16<<20)),
 	} {
-		t.Run(name, func(t *testing.T) { //nolint:paralleltest // it measures the heap
+		t.Run(name, func(t *testing.T) {
 			before := heap()
 			r := inventory.NewReader(src)
 			for {
 				if _, err := r.Read(); err != nil {
-					var bad *inventory.RowErrors
+					var bad *inventory.RowsError
 					require.True(t, errors.Is(err, io.EOF) || errors.As(err, &bad))
 					break
 				}

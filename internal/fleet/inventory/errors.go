@@ -14,9 +14,9 @@ const MaxDetails = 100
 // maxValueRunes is how much of a bad value is shown.
 const maxValueRunes = 64
 
-// RowErrors is what is wrong with the rows of one file: the first MaxDetails, in
+// RowsError is what is wrong with the rows of one file: the first MaxDetails, in
 // the order of the file, and how many there are in all. The zero value is ready.
-type RowErrors struct {
+type RowsError struct {
 	details []fleet.Detail
 	total   int
 	rows    int
@@ -28,7 +28,7 @@ type RowErrors struct {
 // 64 characters, with what cannot be printed replaced. The reader calls it for
 // what one row shows; a caller adds what only the whole file shows, such as a
 // unit that stands on two lines.
-func (e *RowErrors) Add(line, column int, name, message, value string) {
+func (e *RowsError) Add(line, column int, name, message, value string) {
 	e.total++
 	if e.rows == 0 || line != e.line {
 		e.rows++
@@ -45,16 +45,16 @@ func (e *RowErrors) Add(line, column int, name, message, value string) {
 }
 
 // Details returns the first MaxDetails things that are wrong.
-func (e *RowErrors) Details() []fleet.Detail { return e.details }
+func (e *RowsError) Details() []fleet.Detail { return e.details }
 
 // Total is how many things are wrong, those beyond MaxDetails included.
-func (e *RowErrors) Total() int { return e.total }
+func (e *RowsError) Total() int { return e.total }
 
 // More is how many things are wrong beyond Details.
-func (e *RowErrors) More() int { return e.total - len(e.details) }
+func (e *RowsError) More() int { return e.total - len(e.details) }
 
 // Err returns e when it holds anything, else nil.
-func (e *RowErrors) Err() error {
+func (e *RowsError) Err() error {
 	if e.total == 0 {
 		return nil
 	}
@@ -62,13 +62,13 @@ func (e *RowErrors) Err() error {
 }
 
 // Error is one sentence, without the details.
-func (e *RowErrors) Error() string { return e.asFleet().Error() }
+func (e *RowsError) Error() string { return e.asFleet().Error() }
 
 // Unwrap returns the same as a *fleet.Error of code invalid about the field file,
 // with the details in it.
-func (e *RowErrors) Unwrap() error { return e.asFleet() }
+func (e *RowsError) Unwrap() error { return e.asFleet() }
 
-func (e *RowErrors) asFleet() *fleet.Error {
+func (e *RowsError) asFleet() *fleet.Error {
 	what := "1 row is not valid: mend it"
 	if e.rows != 1 {
 		what = fmt.Sprintf("%d rows are not valid: mend them", e.rows)

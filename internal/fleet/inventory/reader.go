@@ -48,7 +48,7 @@ type Reader struct {
 	scratch []byte   // where fields with doubled quotes are put together
 	line    int
 	rows    int
-	bad     RowErrors
+	bad     RowsError
 	zones   zones
 	labels  map[string]map[string]string // as read, by their text: a fleet has few different ones
 	last    string                       // the last property: rows of one property share the text
@@ -62,7 +62,7 @@ func NewReader(r io.Reader) *Reader {
 
 // Read returns the next good row. Bad rows are passed over and collected, so
 // that one pass finds every fault of a file. At its end Read returns io.EOF when
-// all rows were good, else a *RowErrors; a caller that acts on rows as they come
+// all rows were good, else a *RowsError; a caller that acts on rows as they come
 // must therefore be able to undo. A header that cannot be used, and a file
 // without rows, is a *fleet.Error at once. Other errors are those of the source.
 func (r *Reader) Read() (Row, error) {
@@ -76,7 +76,7 @@ func (r *Reader) Read() (Row, error) {
 
 // Errors returns what is wrong so far. A caller may add to it, and need not go on
 // storing rows once it holds anything.
-func (r *Reader) Errors() *RowErrors { return &r.bad }
+func (r *Reader) Errors() *RowsError { return &r.bad }
 
 // Rows is how many good rows were read so far.
 func (r *Reader) Rows() int { return r.rows }
@@ -233,8 +233,8 @@ func (r *Reader) split(line []byte) (column int, fault string) {
 	}
 }
 
-// quoted reads a field after its opening quote. rest is what follows the comma
-// after it, nil at the end of the line.
+// quoted reads a field after its opening quote. What follows the comma after the
+// field is the rest, nil at the end of the line.
 func (r *Reader) quoted(line []byte) (field, rest []byte, fault string) {
 	start := len(r.scratch)
 	for {

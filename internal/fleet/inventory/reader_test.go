@@ -147,7 +147,7 @@ func TestReaderNamesWhatIsWrong(t *testing.T) {
 			t.Parallel()
 			rows, err := readAll(strings.NewReader(cols + tc.row + "\nu2,Oak,,,\n"))
 			require.Equal(t, []inventory.Row{{Line: 3, UnitID: "u2", Property: "Oak", Occupancy: fleet.OccupancyVacant}}, rows, "the next row is read all the same")
-			var bad *inventory.RowErrors
+			var bad *inventory.RowsError
 			require.ErrorAs(t, err, &bad)
 			require.Len(t, bad.Details(), 1)
 			require.Equal(t, tc.location, bad.Details()[0].Location)
@@ -174,7 +174,7 @@ func TestReaderCountsBeyondTheFirstHundred(t *testing.T) {
 	}
 	r := inventory.NewReader(strings.NewReader(file.String()))
 	_, err := r.Read()
-	var bad *inventory.RowErrors
+	var bad *inventory.RowsError
 	require.ErrorAs(t, err, &bad)
 	require.Len(t, bad.Details(), 100)
 	require.Equal(t, "line 51, column 4 (occupancy)", bad.Details()[99].Location)
@@ -192,7 +192,7 @@ func TestReaderCountsBeyondTheFirstHundred(t *testing.T) {
 }
 
 // A caller adds what only the whole file shows.
-func TestRowErrorsTakeTheCallersFindings(t *testing.T) {
+func TestRowsErrorTakeTheCallersFindings(t *testing.T) {
 	t.Parallel()
 	r := inventory.NewReader(strings.NewReader("unit_id,property\nu1,Maple\nu1,Oak\n"))
 	for range 2 {

@@ -6,8 +6,7 @@ import (
 	"slices"
 	"strings"
 	"time"
-	// Whether a zone is known must not depend on the machine: a static image has no zone files.
-	_ "time/tzdata"
+	_ "time/tzdata" // a static image has no zone files, and the answer must not depend on the machine
 	"unicode"
 	"unicode/utf8"
 
@@ -203,8 +202,7 @@ func labelFault(err error, key string) string {
 	if utf8.RuneCountInString(key) > maxValueRunes {
 		return fmt.Sprintf("%q cannot name a label, because it has more than 63 characters: shorten it", shown(key))
 	}
-	var e *fleet.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*fleet.Error](err); ok {
 		return e.Message
 	}
 	return err.Error()

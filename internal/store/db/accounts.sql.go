@@ -402,10 +402,10 @@ func (q *Queries) BudgetSetBurst(ctx context.Context, arg BudgetSetBurstParams) 
 const budgetSetRate = `-- name: BudgetSetRate :exec
 UPDATE budgets
 SET
-    rate_limit = $1,
-    rate = CASE WHEN $1 > 0 THEN $1 ELSE rate END,
+    rate_limit = $1::double precision,
+    rate = CASE WHEN $1::double precision > 0 THEN $1::double precision ELSE rate END,
     burst = $2,
-    learnt = CASE WHEN $1 = rate_limit THEN learnt ELSE '{}' END,
+    learnt = CASE WHEN rate_limit = $1::double precision THEN learnt ELSE '{}' END,
     updated_at = now()
 WHERE account_id = $3
     AND kind = 'enterprise'

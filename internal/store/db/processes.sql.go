@@ -42,14 +42,69 @@ func (q *Queries) ProcessDeleteDead(ctx context.Context) error {
 	return err
 }
 
+const processNeighbors = `-- name: ProcessNeighbors :many
+SELECT
+    id,
+    pid,
+    pid_started
+FROM processes
+WHERE place = $1
+    AND id <> $2
+`
+
+type ProcessNeighborsParams struct {
+	Place string
+	ID    int64
+}
+
+type ProcessNeighborsRow struct {
+	ID         int64
+	Pid        int32
+	PidStarted string
+}
+
+// The other processes of one place.
+func (q *Queries) ProcessNeighbors(ctx context.Context, arg ProcessNeighborsParams) ([]ProcessNeighborsRow, error) {
+	rows, err := q.db.Query(ctx, processNeighbors, arg.Place, arg.ID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []ProcessNeighborsRow{}
+	for rows.Next() {
+		var i ProcessNeighborsRow
+		if err := rows.Scan(&i.ID, &i.Pid, &i.PidStarted); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const processRegister = `-- name: ProcessRegister :one
-INSERT INTO processes (name) VALUES ($1)
+INSERT INTO processes (name, place, pid, pid_started)
+VALUES ($1, $2, $3, $4)
 ON CONFLICT (name) DO UPDATE SET seen_at = now()
 RETURNING id
 `
 
-func (q *Queries) ProcessRegister(ctx context.Context, name string) (int64, error) {
-	row := q.db.QueryRow(ctx, processRegister, name)
+type ProcessRegisterParams struct {
+	Name       string
+	Place      string
+	Pid        int32
+	PidStarted string
+}
+
+func (q *Queries) ProcessRegister(ctx context.Context, arg ProcessRegisterParams) (int64, error) {
+	row := q.db.QueryRow(ctx, processRegister,
+		arg.Name,
+		arg.Place,
+		arg.Pid,
+		arg.PidStarted,
+	)
 	var id int64
 	err := row.Scan(&id)
 	return id, err

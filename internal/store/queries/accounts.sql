@@ -131,10 +131,10 @@ INSERT INTO budgets (
 -- name: BudgetSetRate :exec
 UPDATE budgets
 SET
-    rate_limit = @rate_limit,
-    rate = CASE WHEN @rate_limit > 0 THEN @rate_limit ELSE rate END,
+    rate_limit = @rate_limit::double precision,
+    rate = CASE WHEN @rate_limit::double precision > 0 THEN @rate_limit::double precision ELSE rate END,
     burst = @burst,
-    learnt = CASE WHEN @rate_limit = rate_limit THEN learnt ELSE '{}' END,
+    learnt = CASE WHEN rate_limit = @rate_limit::double precision THEN learnt ELSE '{}' END,
     updated_at = now()
 WHERE account_id = @account_id
     AND kind = 'enterprise';

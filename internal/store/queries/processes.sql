@@ -1,5 +1,6 @@
 -- name: ProcessRegister :one
-INSERT INTO processes (name) VALUES (@name)
+INSERT INTO processes (name, place, pid, pid_started)
+VALUES (@name, @place, @pid, @pid_started)
 ON CONFLICT (name) DO UPDATE SET seen_at = now()
 RETURNING id;
 
@@ -20,3 +21,13 @@ WHERE seen_at < now() - interval '1 hour';
 SELECT count(*)::int
 FROM processes
 WHERE seen_at >= now() - interval '10 seconds';
+
+-- name: ProcessNeighbors :many
+-- The other processes of one place.
+SELECT
+    id,
+    pid,
+    pid_started
+FROM processes
+WHERE place = @place
+    AND id <> @id;

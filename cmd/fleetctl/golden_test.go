@@ -1,0 +1,123 @@
+package main
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// Every command that prints something, in every format: the outputs are files to
+// be read.
+func TestGoldenOutputs(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name  string
+		route string
+		file  string
+		args  string
+	}{
+		{"account_list", "GET /accounts", "accounts", "account list"},
+		{"account_show", "GET /accounts/acme", "account", "account show acme"},
+		{"account_check", "POST /accounts/acme/check", "check", "account check acme"},
+		{"account_set", "PATCH /accounts/acme", "account", "account set acme --rate 50"},
+		{"unit_list", "GET /accounts/acme/units", "units", "unit list --account acme"},
+		{"unit_show", "GET /units/unit-0001", "unit", "unit show unit-0001"},
+		{"rollout_plan", "POST /rollouts/plan", "plan", "rollout plan enable --account acme --skill amzn1.ask.skill.x --select property=maple-court"},
+		{"rollout_plan_nothing", "POST /rollouts/plan", "plan_nothing", "rollout plan enable --account acme --skill amzn1.ask.skill.x --select all"},
+		{"rollout_list", "GET /rollouts", "rollouts", "rollout list"},
+		{"rollout_show", "GET /rollouts/r7k2", "rollout", "rollout show r7k2"},
+		{"rollout_show_succeeded", "GET /rollouts/r7k2", "rollout_succeeded", "rollout show r7k2"},
+		{"rollout_show_halted", "GET /rollouts/r7k2", "rollout_halted", "rollout show r7k2"},
+		{"rollout_show_failed", "GET /rollouts/r7k2", "rollout_failed", "rollout show r7k2"},
+		{"rollout_show_canceled", "GET /rollouts/r7k2", "rollout_canceled", "rollout show r7k2"},
+		{"rollout_show_paused", "GET /rollouts/r7k2", "rollout_paused", "rollout show r7k2"},
+		{"rollout_show_scheduled", "GET /rollouts/r7k2", "rollout_scheduled", "rollout show r7k2"},
+		{"rollout_targets", "GET /rollouts/r7k2/targets", "targets", "rollout targets r7k2"},
+		{"rollout_pause", "POST /rollouts/r7k2/pause", "rollout_paused", "rollout pause r7k2"},
+		{"rollout_resume", "POST /rollouts/r7k2/resume", "rollout", "rollout resume r7k2"},
+		{"rollout_cancel", "POST /rollouts/r7k2/cancel", "rollout_canceled", "rollout cancel r7k2"},
+		{"rollout_retry", "POST /rollouts/r7k2/retry", "rollout", "rollout retry r7k2"},
+		{"token_list", "GET /tokens", "tokens", "token list --all"},
+		{"token_create", "POST /tokens", "token_created", "token create --name night-shift --role operator"},
+		{"token_revoke", "POST /tokens/old/revoke", "token_revoked", "token revoke old"},
+		{"log", "GET /log", "log", "log"},
+	}
+	for _, tt := range tests {
+		for _, format := range formats() {
+			t.Run(tt.name+"."+format, func(t *testing.T) {
+				t.Parallel()
+				answer := ok(t, tt.file)
+				f := newFake(t, map[string][]reply{tt.route: {answer}})
+				stdout, _ := fleetctl(t, f, exitDone, append(strings.Fields(tt.args), "-o", format)...)
+				require.Equal(t, 1, len(f.seen()))
+				if format == formatJSON {
+					require.Equal(t, answer.body, stdout, "JSON is the API's own")
+					return
+				}
+				golden(t, tt.name+"."+format, stdout)
+			})
+		}
+	}
+}
+
+func TestGoldenHelp(t *testing.T) {
+	t.Parallel()
+	for _, args := range []string{"", "account", "account create", "unit import", "rollout", "rollout create", "rollout watch", "context set"} {
+		t.Run(args, func(t *testing.T) {
+			t.Parallel()
+			stdout, stderr := fleetctl(t, nil, exitDone, append(strings.Fields(args), "--help")...)
+			require.Empty(t, stderr)
+			golden(t, "help_"+strings.ReplaceAll(args, " ", "_")+".txt", stdout)
+		})
+	}
+}
+
+// On a terminal the help is fang's, and colors can be had without.
+func TestHelpOnATerminal(t *testing.T) {
+	t.Parallel()
+	for _, env := range []string{"", "1"} {
+		c := newConsole(t, nil)
+		c.env["NO_COLOR"] = env
+		c.terminal = func(s any) bool { return s == any(c.out) }
+		require.Equal(t, exitDone, c.do(t, "rollout", "--help"))
+		require.Contains(t, c.out.String(), "watch")
+		require.NotContains(t, c.out.String(), "\x1b")
+	}
+}
+
+func TestColors(t *testing.T) {
+	t.Parallel()
+	f := newFake(t, map[string][]reply{"GET /rollouts": {ok(t, "rollouts")}})
+	show := func(env string, args ...string) string {
+		c := newConsole(t, f)
+		c.env["NO_COLOR"] = env
+		c.terminal = func(s any) bool { return s == any(c.out) }
+		require.Equal(t, exitDone, c.do(t, append([]string{"rollout", "list"}, args...)...))
+		return c.out.String()
+	}
+	colored, plain := show(""), show("1")
+	require.Contains(t, colored, "\x1b[31mcompleted_with_failures\x1b[0m")
+	require.NotContains(t, plain, "\x1b")
+	require.Equal(t, plain, show("", "--no-color"))
+	require.Equal(t, plain, strings.NewReplacer("\x1b[31m", "", "\x1b[0m", "").Replace(colored), "colors do not move columns")
+}
+
+// What comes from elsewhere cannot steer the terminal.
+func TestControlCharactersAreNotPrinted(t *testing.T) {
+	t.Parallel()
+	f := newFake(t, map[string][]reply{
+		"GET /rollouts/r7k2/targets": {ok(t, "targets")},
+		"GET /rollouts/evil":         {problem(http.StatusNotFound, `{"title":"x","detail":"no \u001b]0;evil\u0007 rollout\u202e"}`)},
+	})
+	stdout, _ := fleetctl(t, f, exitDone, "rollout", "targets", "r7k2", "-o", "wide")
+	require.NotContains(t, stdout, "\x1b")
+	c := newConsole(t, f)
+	c.terminal = func(s any) bool { return s == any(c.out) }
+	require.Equal(t, exitDone, c.do(t, "rollout", "targets", "r7k2", "-o", "csv"))
+	require.NotContains(t, c.out.String(), "\x1b")
+	_, stderr := fleetctl(t, f, exitError, "rollout", "show", "evil")
+	require.NotContains(t, stderr, "\x1b")
+	require.NotContains(t, stderr, "\u202e")
+}

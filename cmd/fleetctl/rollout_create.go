@@ -1,0 +1,149 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"fleetd/internal/client"
+)
+
+// rolloutCreateOptions are the inputs of `rollout create`.
+type rolloutCreateOptions struct {
+	rolloutSpec
+
+	watch   bool
+	timeout time.Duration
+	yes     bool
+	key     string
+}
+
+func newRolloutCreate(p *program) *cobra.Command {
+	o := &rolloutCreateOptions{rolloutSpec: rolloutSpec{p: p}}
+	cmd := &cobra.Command{
+		Use: "create enable|disable --account NAME --skill ID --select SELECTOR", Args: o.args,
+		Short: "Show the plan, ask, and start a rollout",
+		Long: "Show the plan, ask, and start a rollout. Without a terminal to ask on, --yes is required.\n\n" + guardrailsHelp + `
+
+A repeated call with the same --idempotency-key and the same request creates one rollout.`,
+		Example: `  fleetctl rollout create enable --account acme --skill amzn1.ask.skill.x --select property=maple-court --watch
+  fleetctl rollout create disable --account acme --skill amzn1.ask.skill.x --units-file homes.txt --yes --reason "ticket 4711"`,
+		ValidArgs: []string{"enable", "disable"},
+		RunE:      p.do(o.run),
+	}
+	o.flags(cmd)
+	cmd.Flags().BoolVarP(&o.watch, "watch", "w", false, "watch the rollout to its end")
+	cmd.Flags().DurationVar(&o.timeout, "timeout", 0, "with --watch: stop watching after this long, with exit code 8")
+	cmd.Flags().BoolVarP(&o.yes, "yes", "y", false, "do not ask")
+	keyFlag(cmd.Flags(), &o.key)
+	return cmd
+}
+
+func (o *rolloutCreateOptions) run(ctx context.Context) error {
+	if o.timeout < 0 || (o.timeout > 0 && !o.watch) {
+		return usagef("--timeout is how long to watch: give it with --watch, and above 0")
+	}
+	body, err := o.request()
+	if err != nil {
+		return err
+	}
+	ask := !o.yes
+	if ask && !o.p.canAsk() {
+		return usagef("stdin is not a terminal, so nobody can confirm: look at `fleetctl rollout plan`, then add --yes")
+	}
+	api, err := o.p.api()
+	if err != nil {
+		return err
+	}
+	if o.shows() {
+		plan, err := api.PlanRollout(ctx, body)
+		if err != nil {
+			return err
+		}
+		aside := *o.p
+		aside.stdout = o.p.stderr // stdout is for what was created
+		aside.showPlan(o.p.stderr, plan.Value)
+		_, _ = fmt.Fprintln(o.p.stderr)
+		if ask {
+			question := fmt.Sprintf("%s %s in %s?", title(o.action), o.skill, things(changes(plan.Value), "home"))
+			if ok, err := o.p.confirm(ctx, question); err != nil || !ok {
+				return declined(err)
+			}
+		}
+	}
+	r, err := o.create(ctx, api, body)
+	if err != nil {
+		return err
+	}
+	if o.watch {
+		o.p.note("rollout %s created", r.Value.ID)
+		w := &watcher{p: o.p, api: api, id: r.Value.ID, timeout: o.timeout}
+		return w.run(ctx)
+	}
+	return printOne(o.p, rolloutColumns(o.p), r.Value, r.Raw, func(w io.Writer) {
+		_, _ = fmt.Fprintf(w, "rollout %s created\n", clean(r.Value.ID))
+		o.p.note("Watch it: fleetctl rollout watch %s", r.Value.ID)
+	})
+}
+
+// shows reports whether the plan is for anybody: with --yes and JSON it would be a
+// second scan of the fleet for nobody.
+func (o *rolloutCreateOptions) shows() bool {
+	return !o.yes || o.p.terminal(o.p.stderr) || o.p.global.output == formatTable || o.p.global.output == formatWide
+}
+
+// create creates the rollout. The answer may be lost on the way, so the call has a
+// key, and is made again with the same key until an answer says what became of it.
+func (o *rolloutCreateOptions) create(ctx context.Context, api *client.Client, body client.RolloutRequest) (*client.Response[client.Rollout], error) {
+	const tries = 4
+	k := key(o.key)
+	for try := 1; ; try++ {
+		r, err := api.CreateRollout(ctx, client.CreateRolloutParams{IdempotencyKey: ref(k)}, body)
+		var away *client.UnreachableError
+		if err == nil || !errors.As(err, &away) {
+			return r, err
+		}
+		if try == tries {
+			o.p.note("It is not known whether the rollout was created: repeat the command with --idempotency-key %s, and at most one is.", k)
+			return nil, err
+		}
+		o.p.note("no answer (%s); asking again with the same key", plainCause(err, away))
+		if err := wait(ctx, time.Duration(try)*o.p.pollInterval); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// key is the idempotency key of a creating call: the given one, or a new one.
+func key(given string) string {
+	if given != "" {
+		return given
+	}
+	return "fleetctl-" + strings.ToLower(rand.Text())
+}
+
+// wait waits, unless ctx ends before.
+func wait(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-timer.C:
+		return nil
+	}
+}
+
+// title is a word with a capital.
+func title(s string) string {
+	if s == "" {
+		return s
+	}
+	return strings.ToUpper(s[:1]) + s[1:]
+}

@@ -1,0 +1,54 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+
+	"github.com/spf13/cobra"
+
+	"fleetd/internal/app"
+)
+
+func newServe() *cobra.Command {
+	s := &settings{}
+	migrate := true
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the service until it is told to stop",
+		Long: "serve runs the HTTP API and the workers. SIGTERM or Ctrl-C stops it in good order: nothing is lost, and\n" +
+			"another process (or the next start) goes on where it was.",
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := s.config(cmd.ErrOrStderr())
+			if err != nil {
+				return err
+			}
+			cfg.NoMigrate = !migrate
+			return serve(cmd.Context(), cfg)
+		},
+	}
+	f := cmd.Flags()
+	s.databaseFlags(f)
+	f.StringVar(&s.app.Listen, "listen", app.DefaultListen, "address of the HTTP API")
+	f.StringVar(&s.app.EncryptionKeyFile, "encryption-key-file", "", "32 random bytes in base64 (empty: a file in --data-dir, made on first use)")
+	f.IntVar(&s.app.MaxInFlight, "max-in-flight", app.DefaultMaxInFlight, "jobs of one account at once in this process, 1 to 10000")
+	f.BoolVar(&migrate, "migrate", true, "migrate the database first; false: refuse to start on an old one")
+	f.DurationVar(&s.app.ShutdownTimeout, "shutdown-timeout", app.DefaultShutdownTimeout, "how long work under way is waited for when stopping")
+	return cmd
+}
+
+func serve(ctx context.Context, cfg app.Config) error {
+	a, err := app.Start(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	cfg.Logger.LogAttrs(ctx, slog.LevelInfo, "serving", slog.String("url", a.URL()), slog.String("version", cfg.Version))
+	err = a.Wait(ctx)
+	cfg.Logger.LogAttrs(ctx, slog.LevelInfo, "stopping")
+	if stopErr := a.Stop(context.WithoutCancel(ctx)); stopErr != nil {
+		return errors.Join(err, stopErr)
+	}
+	cfg.Logger.LogAttrs(ctx, slog.LevelInfo, "stopped")
+	return err
+}

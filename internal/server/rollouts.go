@@ -1,0 +1,335 @@
+package server
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"fleetd/internal/fleet"
+	"fleetd/internal/store"
+)
+
+// RolloutStore is what the rollout operations need.
+type RolloutStore interface {
+	PlanRollout(ctx context.Context, p store.RolloutParams) (store.Plan, error)
+	CreateRollout(ctx context.Context, p store.RolloutParams, by fleet.Actor, once store.Idempotency) (store.Rollout, bool, error)
+	Rollout(ctx context.Context, id string) (store.Rollout, error)
+	ListRollouts(ctx context.Context, f store.RolloutFilter) ([]store.Rollout, int64, error)
+	ListTargets(ctx context.Context, id string, f store.TargetFilter) ([]store.Target, int, error)
+	PauseRollout(ctx context.Context, id, reason string, by fleet.Actor) (store.Rollout, error)
+	ResumeRollout(ctx context.Context, id, reason string, by fleet.Actor) (store.Rollout, error)
+	CancelRollout(ctx context.Context, id, reason string, by fleet.Actor) (store.Rollout, error)
+	RetryRollout(ctx context.Context, id string, p store.RetryParams) (store.Rollout, error)
+}
+
+// rolloutRequest is the body of planRollout and createRollout. It may name a
+// million units, so the handler checks it and huma does not.
+type rolloutRequest struct {
+	Account           string     `json:"account" doc:"The account to work for."`
+	Action            string     `json:"action" enum:"enable,disable"`
+	SkillID           string     `json:"skill_id" doc:"The skill to enable or disable."`
+	Stage             string     `json:"stage,omitempty" enum:"development,certification,live" doc:"live when not given."`
+	Selector          string     `json:"selector,omitempty" doc:"Which units: all, or key=value, key!=value, key in (a,b), has(key), with commas between."`
+	UnitIDs           []string   `json:"unit_ids,omitempty" doc:"The units by ID, in this order; instead of selector."`
+	Canary            int        `json:"canary,omitempty" minimum:"0" doc:"How many units go before all others."`
+	Waves             []string   `json:"waves,omitempty" doc:"The size of each wave after the canary: 50 or 10%. What is left is the last wave."`
+	Soak              string     `json:"soak,omitempty" doc:"How long to wait after each wave: 10m."`
+	MaxFailures       string     `json:"max_failures,omitempty" doc:"How many failures are borne before the rollout halts: 10 or 2%. 2% when not given."`
+	Window            string     `json:"window,omitempty" doc:"When writes may leave, in local time: 22:00-06:00."`
+	Timezone          string     `json:"timezone,omitempty" doc:"Of window, an IANA name; each property's own when not given."`
+	StartAt           *time.Time `json:"start_at,omitempty" doc:"Not before then."`
+	VerifyTimeout     string     `json:"verify_timeout,omitempty" doc:"How long a write may take to show: 10m when not given."`
+	IncludeOccupied   bool       `json:"include_occupied,omitempty" doc:"Write to occupied and linked homes as well."`
+	ObservationMaxAge string     `json:"observation_max_age,omitempty" doc:"How old a known state may be before it is read again: 24h when not given; any: never read before writing."`
+	Weight            int        `json:"weight,omitempty" minimum:"1" doc:"The share of the budget beside other rollouts; 1 when not given."`
+	Reason            string     `json:"reason,omitempty" doc:"Why, for the log."`
+}
+
+// RolloutID is the rollout in the path.
+type RolloutID struct {
+	ID string `path:"id" maxLength:"100" doc:"The rollout's ID."`
+}
+
+type rolloutOut struct{ Body store.Rollout }
+
+type rolloutCreated struct {
+	Replay
+
+	Body store.Rollout
+}
+
+type planOut struct{ Body store.Plan }
+
+type rolloutListOut struct{ Body *list[store.Rollout] }
+
+type targetListOut struct{ Body *list[store.Target] }
+
+func (s *server) registerRollouts() {
+	const tag = "rollouts"
+	register(s, operation{
+		id: "planRollout", method: http.MethodPost, path: "/rollouts/plan", tag: tag, role: fleet.RoleViewer,
+		timeout: rolloutTimeout, maxBody: maxBodyUnits, lazy: true,
+		summary: "Show what a rollout would do and cost",
+		text:    "Nothing is created and nothing is sent. A selector that matches nothing is an error.",
+	}, s.planRollout)
+	register(s, operation{
+		id: "createRollout", method: http.MethodPost, path: "/rollouts", tag: tag, role: fleet.RoleOperator, status: http.StatusCreated,
+		timeout: rolloutTimeout, maxBody: maxBodyUnits, lazy: true,
+		summary: "Create a rollout, which starts at once unless start_at says when",
+		text:    "Refused with the code conflict while another rollout works on the same skill of one of the units.",
+	}, s.createRollout)
+	register(s, operation{
+		id: "listRollouts", method: http.MethodGet, path: "/rollouts", tag: tag, role: fleet.RoleViewer,
+		summary: "List rollouts, newest first",
+	}, s.listRollouts)
+	register(s, operation{
+		id: "getRollout", method: http.MethodGet, path: "/rollouts/{id}", tag: tag, role: fleet.RoleViewer,
+		summary: "Show a rollout",
+	}, s.getRollout)
+	register(s, operation{
+		id: "listTargets", method: http.MethodGet, path: "/rollouts/{id}/targets", tag: tag, role: fleet.RoleViewer,
+		summary: "List the targets of a rollout in the order they go",
+	}, s.listTargets)
+	register(s, operation{
+		id: "pauseRollout", method: http.MethodPost, path: "/rollouts/{id}/pause", tag: tag, role: fleet.RoleOperator,
+		summary: "Pause a rollout",
+		text:    "No new write leaves later than one second after the answer. Writes in flight are seen to their end.",
+	}, s.pauseRollout)
+	register(s, operation{
+		id: "resumeRollout", method: http.MethodPost, path: "/rollouts/{id}/resume", tag: tag, role: fleet.RoleOperator,
+		summary: "Resume a paused or halted rollout",
+		text:    "The failures so far are acknowledged: they no longer count toward max_failures.",
+	}, s.resumeRollout)
+	register(s, operation{
+		id: "cancelRollout", method: http.MethodPost, path: "/rollouts/{id}/cancel", tag: tag, role: fleet.RoleOperator,
+		summary: "Cancel a rollout",
+		text:    "What has not been written to is canceled; writes in flight are seen to their end.",
+	}, s.cancelRollout)
+	register(s, operation{
+		id: "retryRollout", method: http.MethodPost, path: "/rollouts/{id}/retry", tag: tag, role: fleet.RoleOperator, timeout: rolloutTimeout,
+		summary: "Send the failed targets of a rollout again",
+		text:    "In place: waves and thresholds stay.",
+	}, s.retryRollout)
+}
+
+// params checks what the types of JSON do not say and makes the store's input.
+func (r *rolloutRequest) params() (store.RolloutParams, error) {
+	p := store.RolloutParams{
+		Account: r.Account, Action: fleet.Action(r.Action), SkillID: r.SkillID, Stage: fleet.Stage(r.Stage),
+		Selector: r.Selector, UnitIDs: r.UnitIDs, Canary: r.Canary, Waves: r.Waves, MaxFailures: r.MaxFailures,
+		Window: r.Window, Timezone: r.Timezone, IncludeOccupied: r.IncludeOccupied, Weight: r.Weight, Reason: r.Reason,
+	}
+	switch {
+	case p.Account == "":
+		return p, fleet.Invalidf("account", "name the account to work for")
+	case p.Action != fleet.ActionEnable && p.Action != fleet.ActionDisable:
+		return p, fleet.Invalidf("action", "%q is not an action; use enable or disable", cut(r.Action))
+	case p.SkillID == "" || len(p.SkillID) > maxSkillID:
+		return p, fleet.Invalidf("skill_id", "name the skill by its ID, of 1 to %d characters", maxSkillID)
+	case p.Selector == "" && len(p.UnitIDs) == 0:
+		return p, fleet.Invalidf("selector", "say which units: a selector (all, property=maple-court) or unit_ids")
+	case p.Selector != "" && len(p.UnitIDs) > 0:
+		return p, fleet.Invalidf("selector", "give a selector or unit_ids, not both")
+	case p.Canary < 0:
+		return p, fleet.Invalidf("canary", "the canary must be 0 or more units, and %d is not", p.Canary)
+	case p.Weight < 0:
+		return p, fleet.Invalidf("weight", "the weight must be 1 or more, and %d is not", p.Weight)
+	case len(p.Reason) > maxReason:
+		return p, fleet.Invalidf("reason", "the reason is longer than %d characters", maxReason)
+	}
+	if p.Stage == "" {
+		p.Stage = fleet.StageLive
+	}
+	if !isOneOf(p.Stage, fleet.Stages()) {
+		return p, fleet.Invalidf("stage", "%q is not a stage; use development, certification or live", cut(r.Stage))
+	}
+	if r.StartAt != nil {
+		p.StartAt = *r.StartAt
+	}
+	var err error
+	if p.Soak, err = duration("soak", r.Soak); err != nil {
+		return p, err
+	}
+	if p.VerifyTimeout, err = duration("verify_timeout", r.VerifyTimeout); err != nil {
+		return p, err
+	}
+	if r.VerifyTimeout != "" && p.VerifyTimeout == 0 {
+		return p, fleet.Invalidf("verify_timeout", "a write needs time to show; give more than 0")
+	}
+	if r.ObservationMaxAge == "any" {
+		p.ObservationAny = true
+		return p, nil
+	}
+	p.ObservationMaxAge, err = duration("observation_max_age", r.ObservationMaxAge)
+	if err == nil && r.ObservationMaxAge != "" && p.ObservationMaxAge == 0 {
+		// Zero means the default to the store; the shortest age there is reads always.
+		p.ObservationMaxAge = time.Nanosecond
+	}
+	return p, err
+}
+
+const (
+	maxSkillID = 255
+	maxReason  = 1000
+)
+
+func isOneOf[T comparable](v T, of []T) bool {
+	for _, x := range of {
+		if v == x {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *server) planRollout(ctx context.Context, in *struct{ Body rolloutRequest }) (*planOut, error) {
+	p, err := in.Body.params()
+	if err != nil {
+		return nil, err
+	}
+	plan, err := s.cfg.Rollouts.PlanRollout(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	if plan.Waves == nil {
+		plan.Waves = []store.PlanWave{}
+	}
+	if plan.Properties == nil {
+		plan.Properties = []store.PlanProperty{}
+	}
+	if plan.Warnings == nil {
+		plan.Warnings = []string{}
+	}
+	return &planOut{Body: plan}, nil
+}
+
+func (s *server) createRollout(ctx context.Context, in *struct {
+	Creating
+
+	Body rolloutRequest
+},
+) (*rolloutCreated, error) {
+	p, err := in.Body.params()
+	if err != nil {
+		return nil, err
+	}
+	once, err := in.idempotency("createRollout", in.Body)
+	if err != nil {
+		return nil, err
+	}
+	rollout, again, err := s.cfg.Rollouts.CreateRollout(ctx, p, actor(ctx), once)
+	if err != nil {
+		return nil, err
+	}
+	return &rolloutCreated{Replay: replayed(again), Body: rollout}, nil
+}
+
+func (s *server) listRollouts(ctx context.Context, in *struct {
+	Paging
+
+	Account string `query:"account" maxLength:"63" doc:"Only this account's."`
+	State   string `query:"state" enum:"scheduled,running,paused,halted,waiting,succeeded,completed_with_failures,canceled" doc:"Only those in this state."`
+	Active  bool   `query:"active" doc:"Only those that have not ended."`
+},
+) (*rolloutListOut, error) {
+	before, err := decodeCursor[int64](in.Cursor)
+	if err != nil {
+		return nil, err
+	}
+	items, next, err := s.cfg.Rollouts.ListRollouts(ctx, store.RolloutFilter{
+		Account: in.Account, State: fleet.RolloutState(in.State), Active: in.Active, Before: before, Limit: in.Limit,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &rolloutListOut{Body: newList(items, next)}, nil
+}
+
+func (s *server) getRollout(ctx context.Context, in *struct{ RolloutID }) (*rolloutOut, error) {
+	return rolloutAnswer(s.cfg.Rollouts.Rollout(ctx, in.ID))
+}
+
+func (s *server) listTargets(ctx context.Context, in *struct {
+	RolloutID
+	Paging
+
+	State    string `query:"state" enum:"pending,queued,running,verifying,succeeded,failed,skipped,canceled" doc:"Only those in this state."`
+	Reason   string `query:"reason" maxLength:"100" doc:"Only those that failed or were skipped for this reason."`
+	Property string `query:"property" maxLength:"255" doc:"Only those of this property."`
+},
+) (*targetListOut, error) {
+	after, err := decodeCursor[int](in.Cursor)
+	if err != nil {
+		return nil, err
+	}
+	if err := knownReason("reason", in.Reason, append(fleet.FailReasons(), fleet.SkipReasons()...)); err != nil {
+		return nil, err
+	}
+	items, next, err := s.cfg.Rollouts.ListTargets(ctx, in.ID, store.TargetFilter{
+		State: fleet.TargetState(in.State), Reason: fleet.Reason(in.Reason), Property: in.Property, After: after, Limit: in.Limit,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &targetListOut{Body: newList(items, next)}, nil
+}
+
+// rolloutAct is the input of a change to a running rollout.
+type rolloutAct struct {
+	RolloutID
+
+	Body *reasonBody
+}
+
+func (s *server) pauseRollout(ctx context.Context, in *rolloutAct) (*rolloutOut, error) {
+	return rolloutAnswer(s.cfg.Rollouts.PauseRollout(ctx, in.ID, in.Body.text(), actor(ctx)))
+}
+
+func (s *server) resumeRollout(ctx context.Context, in *rolloutAct) (*rolloutOut, error) {
+	return rolloutAnswer(s.cfg.Rollouts.ResumeRollout(ctx, in.ID, in.Body.text(), actor(ctx)))
+}
+
+func (s *server) cancelRollout(ctx context.Context, in *rolloutAct) (*rolloutOut, error) {
+	return rolloutAnswer(s.cfg.Rollouts.CancelRollout(ctx, in.ID, in.Body.text(), actor(ctx)))
+}
+
+// retryBody is the body of retryRollout.
+type retryBody struct {
+	Reasons []string `json:"reasons,omitempty" maxItems:"20" doc:"Only targets that failed for one of these; every reason when not given."`
+	Reason  string   `json:"reason,omitempty" maxLength:"1000" doc:"Why, for the log."`
+}
+
+func (s *server) retryRollout(ctx context.Context, in *struct {
+	RolloutID
+
+	Body *retryBody
+},
+) (*rolloutOut, error) {
+	p := store.RetryParams{Actor: actor(ctx)}
+	if in.Body != nil {
+		p.Reason = in.Body.Reason
+		for _, r := range in.Body.Reasons {
+			if err := knownReason("reasons", r, fleet.FailReasons()); err != nil {
+				return nil, err
+			}
+			p.Reasons = append(p.Reasons, fleet.Reason(r))
+		}
+	}
+	return rolloutAnswer(s.cfg.Rollouts.RetryRollout(ctx, in.ID, p))
+}
+
+func rolloutAnswer(r store.Rollout, err error) (*rolloutOut, error) {
+	if err != nil {
+		return nil, err
+	}
+	return &rolloutOut{Body: r}, nil
+}
+
+// knownReason refuses what no target can fail or be skipped for: a filter with a
+// typing mistake must not look like an empty answer.
+func knownReason(field, reason string, known []fleet.Reason) error {
+	if reason == "" || isOneOf(fleet.Reason(reason), known) {
+		return nil
+	}
+	return fleet.Invalidf(field, "%q is not a reason; the reasons are %v", cut(reason), known)
+}

@@ -1,0 +1,58 @@
+// Package simulator is a stand-in of what fleetd talks to: the residential
+// skill management API, the Login with Amazon (LWA) token endpoint and a code
+// minting server, on one loopback port. It keeps true state, enforces its rate
+// limit exactly, misbehaves as the real services may, and tells afterwards what
+// it did. The command fleetsim serves it; tests serve it with httptest:
+//
+//	sim := simulator.New(simulator.Config{Units: 100, RPS: 50, Faults: simulator.FaultsHarsh()})
+//	server := httptest.NewServer(sim)
+//
+// # What it speaks
+//
+//   - GET, POST and DELETE /v1/skills/{skillId}/enablements and
+//     GET /v1/skills/enablements: the Skill Management API of homes.
+//   - POST /auth/o2/token and /auth/O2/token: the LWA refresh_token grant, form
+//     or JSON body.
+//   - POST /_sim/codes: the code server, an account's code URL.
+//   - /_sim/...: the controls; GET /_sim/ lists them.
+//
+// The limit is a token bucket per LWA client. Every API request that carries a
+// token of the client counts, expired tokens too; the token endpoint, the code
+// server and the controls do not.
+//
+// A request takes effect when it arrives and is answered after the latency, so
+// a client that gives up in between may have changed the state: such a history
+// entry has client_gone.
+//
+// # The code server
+//
+// POST /_sim/codes takes this JSON object, every field a non-empty string:
+//
+//	{"account": "acme", "unit_id": "amzn1.alexa.unit.did.X", "skill_id": "amzn1.ask.skill.X", "redirect_uri": "https://example.com/linked"}
+//
+// and answers 200 with one authorization code:
+//
+//	{"code": "..."}
+//
+// The code belongs to that unit, skill and redirect URI, can be used once and is
+// good for five minutes. Errors have another status and {"error": "..."}: 400 for
+// a bad request, 404 for a unit that does not exist, 5xx for a fault.
+//
+// # Homes and their fates
+//
+// Unit IDs come from the seed. Which homes the API does not know (404), forbids
+// (403), leaves in ENABLING, fails or answers with an unknown status is a hash of
+// seed, unit and skill compared with the rates of Faults, so that a test can ask
+// (Truth, GET /_sim/truth). Faults that hit a single request are drawn from the
+// seed, the home and the number of requests that home has had: a run with the
+// same seed and the same requests has the same answers, and requests to other
+// homes in between do not change them.
+//
+// # Writes
+//
+// A write is a POST or DELETE of a known home that got past authorization, the
+// limit and validation: it could have changed state, whatever it was answered. A
+// write is a duplicate when no read of the same (unit, skill) came between it and
+// the one before. A read is a GET of the record or a list of the unit that
+// arrived after the write and was answered 200 or 404 intact.
+package simulator

@@ -1,0 +1,143 @@
+package simulator
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"fleetd/internal/fleet"
+)
+
+// Simulator is the stand-in. It is an http.Handler; its methods are the same
+// controls that /_sim/ has. Everything in it may be used at the same time.
+type Simulator struct {
+	cfg   Config
+	start time.Time
+	mux   *http.ServeMux // all but the API
+
+	mu       sync.Mutex // one lock: a request holds it for a microsecond or two
+	limit    Limit
+	faults   Faults
+	rotate   bool
+	accounts []*account
+	grants   map[string]grant // by access token
+	codes    codes
+	skills   map[string]*skill
+	units    *directory
+	history  history
+	texts    map[string]string
+	meter    meter
+	counts   counts
+	issued   uint64 // access tokens and refresh tokens, for their texts
+}
+
+// New makes a Simulator of the world that cfg describes. It panics when
+// cfg.Validate reports an error; check first what people entered.
+func New(cfg Config) *Simulator {
+	if err := cfg.Validate(); err != nil {
+		panic(fmt.Sprintf("simulator.New: %v", err))
+	}
+	cfg = cfg.withDefaults()
+	s := &Simulator{cfg: cfg, start: time.Now(), grants: map[string]grant{}}
+	s.limit = Limit{RPS: cfg.RPS, Burst: cfg.Burst}.withDefaults()
+	s.faults, s.rotate = cfg.Faults, cfg.RotateRefreshTokens
+	for _, a := range cfg.Accounts {
+		s.accounts = append(s.accounts, &account{Account: a})
+	}
+	s.begin()
+	s.mux = s.routes()
+	return s
+}
+
+// begin puts the world back to its first day. Limit, faults and accounts stay.
+func (s *Simulator) begin() {
+	s.skills, s.texts = map[string]*skill{}, map[string]string{}
+	s.codes = codes{byText: map[string]*code{}}
+	s.units = newDirectory(s.cfg, s.fresh)
+	s.forget()
+}
+
+// forget empties history and counters. The state stays.
+func (s *Simulator) forget() {
+	now := s.now()
+	s.history = history{limit: s.cfg.HistoryCap}
+	s.counts = counts{since: now, byCode: map[operationCode]uint64{}}
+	s.meter = meter{}
+	s.meter.setLimit(now, s.limit.RPS*float64(len(s.accounts)))
+	for _, a := range s.accounts {
+		a.bucket = newBucket(s.limit, now)
+		a.meter = meter{}
+		a.meter.setLimit(now, s.limit.RPS)
+	}
+	for i, n := 0, s.units.len(); i < n; i++ {
+		if u := s.units.known(i); u != nil {
+			for _, r := range u.records {
+				r.writes, r.lastWrite, r.unread = 0, 0, false
+			}
+		}
+	}
+}
+
+// fresh gives a new home the enablements that every home starts with.
+func (s *Simulator) fresh(u *unit) {
+	for _, e := range s.cfg.Enabled {
+		r := u.record(s.skill(e.SkillID))
+		r.status, r.stage, r.linked = fleet.StatusEnabled, e.Stage, true
+	}
+}
+
+// Reset empties history and counters and fills the buckets. Unless keepState,
+// homes, skills, codes and dice are as at the start too.
+func (s *Simulator) Reset(keepState bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if keepState {
+		s.forget()
+		return
+	}
+	s.begin()
+}
+
+// SetFaults changes how the API misbehaves from now on.
+func (s *Simulator) SetFaults(f Faults) error {
+	if err := f.Validate(); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.faults = f
+	return nil
+}
+
+// Faults returns how the API misbehaves now.
+func (s *Simulator) Faults() Faults {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.faults
+}
+
+// now is the time since the start, which no change of the clock disturbs.
+func (s *Simulator) now() time.Duration { return time.Since(s.start) }
+
+func (s *Simulator) wall(at time.Duration) time.Time { return s.start.Add(at) }
+
+// ServeHTTP answers the API, LWA, the code server and the controls.
+func (s *Simulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if strings.HasPrefix(r.URL.Path, "/v1/skills/") {
+		s.serveAPI(w, r)
+		return
+	}
+	s.mux.ServeHTTP(w, r)
+}
+
+func (s *Simulator) routes() *http.ServeMux {
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /auth/o2/token", s.serveToken)
+	mux.HandleFunc("POST /auth/O2/token", s.serveToken)
+	for _, c := range s.controls() {
+		mux.HandleFunc(c.Method+" "+c.Path, c.handle)
+	}
+	return mux
+}
