@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"reflect"
@@ -31,7 +32,7 @@ type Account struct {
 	API    *residential.Client
 	Remote *remote.Client
 	Budget *ratelimit.Budget
-	Tokens remote.TokenSource
+	Tokens *lwa.Source
 	Link   Link
 
 	work  store.AccountWork
@@ -74,6 +75,7 @@ type Accounts struct {
 	loading sync.Mutex
 	mu      sync.RWMutex
 	byID    map[int64]*Account
+	retired []*lwa.Source // replaced, perhaps with a refresh under way
 }
 
 // NewAccounts makes an empty set; Reload fills it.
@@ -133,6 +135,9 @@ func (s *Accounts) Reload(ctx context.Context) error {
 	for id, acc := range old {
 		if next[id] == nil {
 			acc.Budget.Close()
+		}
+		if next[id] == nil || next[id].Tokens != acc.Tokens {
+			s.retired = append(s.retired, acc.Tokens)
 		}
 	}
 	for id := range next {
@@ -243,14 +248,22 @@ func (s *Accounts) InvalidateAll() {
 	}
 }
 
-// Close ends every budget: nothing leaves any more.
-func (s *Accounts) Close() {
+// Close ends every budget: nothing leaves any more. It waits for token refreshes
+// under way, for a rotated refresh token is not told twice.
+func (s *Accounts) Close(ctx context.Context) error {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	sources := s.retired
 	for _, acc := range s.byID {
 		acc.Budget.Close()
+		sources = append(sources, acc.Tokens)
 	}
-	s.byID = map[int64]*Account{}
+	s.byID, s.retired = map[int64]*Account{}, nil
+	s.mu.Unlock()
+	var errs []error
+	for _, source := range sources {
+		errs = append(errs, source.Wait(ctx))
+	}
+	return errors.Join(errs...)
 }
 
 // horizonRate is the rate that the account's releases are measured by.

@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strconv"
@@ -174,11 +175,8 @@ func (r *Runner) Stop(ctx context.Context) error {
 		stopErr = r.river.StopAndCancel(hard)
 	}
 	r.cancel()
-	r.Accounts.Close()
+	closeErr := r.Accounts.Close(hard)
 	r.groups()
 	r.loops.Wait()
-	if err := r.Lease.Close(hard); err != nil && stopErr == nil {
-		stopErr = err
-	}
-	return stopErr
+	return errors.Join(stopErr, closeErr, r.Lease.Close(hard))
 }

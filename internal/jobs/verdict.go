@@ -34,6 +34,7 @@ const (
 // and which reason it would fail for in the end. write tells writes from reads.
 func judge(err error, write bool) (verdict, fleet.Reason) {
 	var unauthorized *lwa.UnauthorizedError
+	var token *lwa.TokenError
 	var budget *remote.BudgetError
 	var apiErr *remote.Error
 	known := errors.As(err, &apiErr)
@@ -41,12 +42,15 @@ func judge(err error, write bool) (verdict, fleet.Reason) {
 	switch {
 	case inDoubt && write:
 		return verdictDoubt, reasonOf(apiErr)
-	case errors.Is(err, ErrHeld), errors.As(err, &unauthorized), errors.As(err, &budget), errors.Is(err, context.Canceled):
+	case errors.Is(err, ErrHeld), errors.As(err, &unauthorized), errors.As(err, &token), errors.As(err, &budget),
+		errors.Is(err, context.Canceled):
 		return verdictHold, ""
 	case errors.Is(err, context.DeadlineExceeded) && (!known || apiErr.Status == 0) && !errors.Is(err, remote.ErrTimeout):
 		return verdictHold, "" // it waited for a slot all the while
 	case !known:
 		return verdictRetry, fleet.ReasonTransportError
+	case apiErr.Status == http.StatusNotFound && apiErr.Temporary(): // a page that a proxy made up
+		return verdictRetry, fleet.ReasonServerError
 	}
 	switch apiErr.Status {
 	case http.StatusUnauthorized:
