@@ -167,10 +167,10 @@ func (p *program) checkStep(s client.CheckStep) string {
 func newAccountDelete(p *program) *cobra.Command {
 	var (
 		name, reason string
-		yes          bool
+		units, yes   bool
 	)
 	cmd := &cobra.Command{
-		Use: "delete NAME", Aliases: []string{"rm"}, Short: "Delete an account that has no units and no rollouts", Args: oneArg("NAME", &name),
+		Use: "delete NAME", Aliases: []string{"rm"}, Short: "Delete an account that has had no rollouts", Args: oneArg("NAME", &name),
 		ValidArgsFunction: p.completeAccounts,
 		RunE: p.do(func(ctx context.Context) error {
 			api, err := p.api()
@@ -178,16 +178,17 @@ func newAccountDelete(p *program) *cobra.Command {
 				return err
 			}
 			if !yes && p.canAsk() {
-				if ok, err := p.confirm(ctx, fmt.Sprintf("Delete account %s and its credentials?", name)); err != nil || !ok {
+				if ok, err := p.confirm(ctx, fmt.Sprintf("Delete account %s, its credentials%s?", name, mark(units, " and its units"))); err != nil || !ok {
 					return declined(err)
 				}
 			}
-			if err := api.DeleteAccount(ctx, name, client.DeleteAccountParams{Reason: ref(reason)}); err != nil {
+			if err := api.DeleteAccount(ctx, name, client.DeleteAccountParams{DeleteUnits: ref(units), Reason: ref(reason)}); err != nil {
 				return err
 			}
 			return p.say("account %s deleted", name)
 		}),
 	}
+	cmd.Flags().BoolVar(&units, "delete-units", false, "delete its units as well; without this an account that has units stays")
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
 	reasonFlag(cmd, &reason)
 	return cmd

@@ -41,8 +41,7 @@ func usagef(format string, args ...any) error { return &usageError{msg: fmt.Spri
 
 // asUsage makes a usage error of what cobra says about a command line.
 func asUsage(err error) error {
-	var u *usageError
-	if errors.As(err, &u) {
+	if _, ok := errors.AsType[*usageError](err); ok {
 		return err
 	}
 	return &usageError{msg: err.Error()}

@@ -51,7 +51,7 @@ func TestGoldenOutputs(t *testing.T) {
 				answer := ok(t, tt.file)
 				f := newFake(t, map[string][]reply{tt.route: {answer}})
 				stdout, _ := fleetctl(t, f, exitDone, append(strings.Fields(tt.args), "-o", format)...)
-				require.Equal(t, 1, len(f.seen()))
+				require.Len(t, f.seen(), 1)
 				if format == formatJSON {
 					require.Equal(t, answer.body, stdout, "JSON is the API's own")
 					return

@@ -41,8 +41,7 @@ func checkSelector(text string) error {
 
 // asFlag makes a usage error of what the domain says about a flag's value.
 func asFlag(flag string, err error) error {
-	var known *fleet.Error
-	if errors.As(err, &known) {
+	if known, ok := errors.AsType[*fleet.Error](err); ok {
 		return usagef("%s: %s", flag, known.Message)
 	}
 	return usagef("%s: %s", flag, err)

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/mattn/go-runewidth"
@@ -56,10 +57,10 @@ func newRowPrinter[T any](p *program, columns []column[T]) *rowPrinter[T] {
 	return r
 }
 
-// print prints rows, and the header before the first of them.
-func (r *rowPrinter[T]) print(rows []T) error {
+// write prints rows, and the header before the first of them.
+func (r *rowPrinter[T]) write(rows []T) error {
 	if r.p.global.output == formatCSV {
-		return r.printCSV(rows)
+		return r.writeCSV(rows)
 	}
 	var b bytes.Buffer
 	cells := make([][]string, len(rows))
@@ -123,7 +124,7 @@ func (r *rowPrinter[T]) line(b *bytes.Buffer, cells []string, color func(int) st
 	b.WriteByte('\n')
 }
 
-func (r *rowPrinter[T]) printCSV(rows []T) error {
+func (r *rowPrinter[T]) writeCSV(rows []T) error {
 	record := make([]string, len(r.columns))
 	onTerminal := r.p.terminal(r.p.stdout)
 	if r.csv == nil {
@@ -200,7 +201,7 @@ func printList[T any](ctx context.Context, p *program, o listOptions, columns []
 		case p.global.output == formatJSON:
 			err = joined.add(pg.raw, pg.next, last)
 		case printed > 0 || p.global.output == formatCSV:
-			err = rows.print(pg.items)
+			err = rows.write(pg.items)
 		case last:
 			p.note("%s", empty)
 		}
@@ -263,7 +264,7 @@ func (j *jsonPages) add(raw []byte, next string, last bool) error {
 // writeJSON writes an answer as it came, and ends it with a line end.
 func writeJSON(w io.Writer, raw []byte) error {
 	if len(raw) > 0 && raw[len(raw)-1] != '\n' {
-		raw = append(raw[:len(raw):len(raw)], '\n')
+		raw = append(slices.Clip(raw), '\n')
 	}
 	_, err := w.Write(raw)
 	return wrote(err)
@@ -275,7 +276,7 @@ func printOne[T any](p *program, columns []column[T], v T, raw []byte, human fun
 	case formatJSON:
 		return writeJSON(p.stdout, raw)
 	case formatCSV:
-		return newRowPrinter(p, columns).print([]T{v})
+		return newRowPrinter(p, columns).write([]T{v})
 	}
 	var b bytes.Buffer
 	human(&b)
@@ -305,7 +306,7 @@ func printTo[T any](p *program, w io.Writer, rows []T, columns []column[T]) {
 	sub := *p
 	sub.stdout = w
 	sub.global.output = formatWide
-	_ = newRowPrinter(&sub, columns).print(rows) // w is a buffer
+	_ = newRowPrinter(&sub, columns).write(rows) // w is a buffer
 }
 
 // facts are pairs of a label and what it says, printed in two columns; pairs with

@@ -3,12 +3,14 @@ package main
 import (
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/mattn/go-runewidth"
 	"github.com/vbauerster/mpb/v8"
+	"github.com/vbauerster/mpb/v8/cwriter"
 	"github.com/vbauerster/mpb/v8/decor"
 
 	"fleetd/internal/client"
@@ -16,10 +18,21 @@ import (
 
 // newDisplay is a live bar on a terminal and plain lines elsewhere.
 func (p *program) newDisplay() display {
-	if p.terminal(p.stderr) {
+	if p.terminal(p.stderr) && hasRoom(p.stderr) {
 		return newBarDisplay(p, mpb.WithOutput(p.stderr))
 	}
 	return &lineDisplay{p: p}
+}
+
+// hasRoom reports whether a terminal says how large it is: a bar is drawn within
+// that, and nowhere when it is nothing.
+func hasRoom(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return true
+	}
+	width, height, err := cwriter.GetSize(int(f.Fd()))
+	return err == nil && width > 20 && height > 3
 }
 
 // summary is how a rollout goes, in parts that fit on a line.
@@ -191,7 +204,7 @@ type meter struct {
 // not known.
 func (p *program) newMeter(name string, size int64) *meter {
 	m := &meter{}
-	if !p.terminal(p.stderr) {
+	if !p.terminal(p.stderr) || !hasRoom(p.stderr) {
 		return m
 	}
 	m.progress = mpb.New(mpb.WithOutput(p.stderr), mpb.WithRefreshRate(200*time.Millisecond))
@@ -244,7 +257,7 @@ type sourceReader struct {
 func (s *sourceReader) Read(b []byte) (int, error) {
 	n, err := s.r.Read(b)
 	s.seen(n)
-	if err != nil && err != io.EOF { //nolint:errorlint // readers return io.EOF itself.
+	if err != nil && err != io.EOF {
 		s.mu.Lock()
 		s.err = err
 		s.mu.Unlock()

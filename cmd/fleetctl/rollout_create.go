@@ -27,7 +27,7 @@ type rolloutCreateOptions struct {
 func newRolloutCreate(p *program) *cobra.Command {
 	o := &rolloutCreateOptions{rolloutSpec: rolloutSpec{p: p}}
 	cmd := &cobra.Command{
-		Use: "create enable|disable --account NAME --skill ID --select SELECTOR", Args: o.args,
+		Use: "create enable|disable", Args: o.args,
 		Short: "Show the plan, ask, and start a rollout",
 		Long: "Show the plan, ask, and start a rollout. Without a terminal to ask on, --yes is required.\n\n" + guardrailsHelp + `
 
@@ -62,19 +62,8 @@ func (o *rolloutCreateOptions) run(ctx context.Context) error {
 		return err
 	}
 	if o.shows() {
-		plan, err := api.PlanRollout(ctx, body)
-		if err != nil {
+		if err := o.showAndAsk(ctx, api, body, ask); err != nil {
 			return err
-		}
-		aside := *o.p
-		aside.stdout = o.p.stderr // stdout is for what was created
-		aside.showPlan(o.p.stderr, plan.Value)
-		_, _ = fmt.Fprintln(o.p.stderr)
-		if ask {
-			question := fmt.Sprintf("%s %s in %s?", title(o.action), o.skill, things(changes(plan.Value), "home"))
-			if ok, err := o.p.confirm(ctx, question); err != nil || !ok {
-				return declined(err)
-			}
 		}
 	}
 	r, err := o.create(ctx, api, body)
@@ -90,6 +79,31 @@ func (o *rolloutCreateOptions) run(ctx context.Context) error {
 		_, _ = fmt.Fprintf(w, "rollout %s created\n", clean(r.Value.ID))
 		o.p.note("Watch it: fleetctl rollout watch %s", r.Value.ID)
 	})
+}
+
+// showAndAsk shows the plan and, unless --yes was said, asks. With --yes a plan that
+// cannot be made is no obstacle: a repeated call with its key stands in its own way,
+// and create says so, or has the first call's answer.
+func (o *rolloutCreateOptions) showAndAsk(ctx context.Context, api *client.Client, body client.RolloutRequest, ask bool) error {
+	plan, err := api.PlanRollout(ctx, body)
+	if err != nil {
+		if !ask && ctx.Err() == nil {
+			return nil
+		}
+		return err
+	}
+	aside := *o.p
+	aside.stdout = o.p.stderr // stdout is for what was created
+	aside.showPlan(o.p.stderr, plan.Value)
+	_, _ = fmt.Fprintln(o.p.stderr)
+	if !ask {
+		return nil
+	}
+	question := fmt.Sprintf("%s %s in %s?", title(o.action), o.skill, things(changes(plan.Value), "home"))
+	if ok, err := o.p.confirm(ctx, question); err != nil || !ok {
+		return declined(err)
+	}
+	return nil
 }
 
 // shows reports whether the plan is for anybody: with --yes and JSON it would be a

@@ -81,6 +81,22 @@ func TestRolloutCreateConflict(t *testing.T) {
 	require.Contains(t, stderr, "error: rollout r1 works on this skill")
 }
 
+// A plan that cannot be made, because the first call with the same key stands in its
+// way, does not keep --yes from the answer of that call.
+func TestRolloutCreateAgainWithItsKey(t *testing.T) {
+	t.Parallel()
+	f := newFake(t, map[string][]reply{
+		"POST /rollouts/plan": {problem(http.StatusConflict, `{"title":"Conflict","detail":"rollout r7k2 works on this skill"}`)},
+		"POST /rollouts":      {ok(t, "rollout")},
+	})
+	stdout, _ := fleetctl(t, f, exitDone, createArgs("--yes", "--idempotency-key", "k1")...)
+	require.Equal(t, "rollout r7k2 created\n", stdout)
+	c := newConsole(t, f)
+	c.onTerminal("y\n")
+	require.Equal(t, exitError, c.do(t, createArgs()...))
+	require.Contains(t, c.err.String(), "rollout r7k2 works on this skill")
+}
+
 func TestRolloutPlanDetailedExitCode(t *testing.T) {
 	t.Parallel()
 	f := newFake(t, map[string][]reply{"POST /rollouts/plan": {ok(t, "plan"), ok(t, "plan_nothing")}})

@@ -21,7 +21,7 @@ type rolloutPlanOptions struct {
 func newRolloutPlan(p *program) *cobra.Command {
 	o := &rolloutPlanOptions{rolloutSpec: rolloutSpec{p: p}}
 	cmd := &cobra.Command{
-		Use: "plan enable|disable --account NAME --skill ID --select SELECTOR", Args: o.args,
+		Use: "plan enable|disable", Args: o.args,
 		Short:     "Show what a rollout would do and cost; send nothing",
 		Long:      "Show what a rollout would do and cost: nothing is created and nothing is sent.\n\n" + guardrailsHelp,
 		Example:   `  fleetctl rollout plan enable --account acme --skill amzn1.ask.skill.x --select property=maple-court --canary 10 --wave 10%`,

@@ -161,9 +161,8 @@ func (w *watcher) unanswered(err error) {
 		return
 	}
 	w.away = w.p.now()
-	var away *client.UnreachableError
 	text := err.Error()
-	if errors.As(err, &away) {
+	if away, ok := errors.AsType[*client.UnreachableError](err); ok {
 		text = plainCause(err, away)
 	}
 	w.display.note(text + "; trying again until it answers")

@@ -24,7 +24,7 @@ func TestWatchToTheEnd(t *testing.T) {
 		"succeeded":  {[]string{"rollout_scheduled", "rollout", "rollout_waiting", "rollout", "rollout_succeeded"}, exitDone, ""},
 		"paused":     {[]string{"rollout_paused", "rollout", "rollout_succeeded"}, exitDone, ""},
 		"failures":   {[]string{"rollout", "rollout_failed"}, exitShort, "error: rollout r7k2 completed with 10 failures"},
-		"canceled":   {[]string{"rollout", "rollout_canceled"}, exitShort, "error: rollout r7k2 was canceled"},
+		"canceled":   {[]string{"rollout", "rollout_draining", "rollout_canceled"}, exitShort, "error: rollout r7k2 was canceled"},
 		"halted":     {[]string{"rollout", "rollout_halted"}, exitShort, "error: rollout r7k2 halted: 101 failures, 100 allowed"},
 		"over by it": {[]string{"rollout_succeeded"}, exitDone, ""},
 	}

@@ -28,7 +28,7 @@ type globalOptions struct {
 
 func (o *globalOptions) flags(fs *pflag.FlagSet) {
 	fs.StringVar(&o.server, "server", "", "address of fleetd (FLEETCTL_SERVER, else the context's, else "+defaultServer+")")
-	fs.StringVar(&o.token, "token", "", "bearer token (FLEETCTL_TOKEN, else the context's); other users of this machine can see flags, so prefer a context")
+	fs.StringVar(&o.token, "token", "", "bearer token (FLEETCTL_TOKEN, else the context's)")
 	fs.StringVar(&o.context, "context", "", "context to use from the contexts file (FLEETCTL_CONTEXT, else the current one)")
 	fs.StringVarP(&o.output, "output", "o", formatTable, "output format: "+strings.Join(formats(), "|"))
 	fs.BoolVar(&o.noColor, "no-color", false, "print no colors (NO_COLOR)")
@@ -122,21 +122,28 @@ func (p *program) do(run func(ctx context.Context) error) func(*cobra.Command, [
 
 // run runs one command line and returns the exit code.
 func (p *program) run(ctx context.Context, args []string) int {
-	root := newRoot(p)
+	root := newRoot(p) //nolint:contextcheck // Commands get the context when they run.
 	root.SetArgs(args)
-	var usage error
-	if p.terminal(p.stdout) && p.getenv("NO_COLOR") == "" && !slices.Contains(args, "--no-color") {
-		// fang draws the help of a terminal. Elsewhere its padding and its cut-off
-		// examples are in the way, so cobra's plain help is printed.
-		usage = fang.Execute(ctx, root, fang.WithoutVersion(), fang.WithoutManpage(),
-			fang.WithErrorHandler(func(io.Writer, fang.Styles, error) {}))
-	} else {
-		usage = root.ExecuteContext(ctx)
-	}
-	if usage != nil {
-		return p.fail(asUsage(usage))
+	plain := root.HelpFunc()
+	root.SetHelpFunc(func(cmd *cobra.Command, args []string) {
+		if !p.colored(p.stdout) || p.drawHelp(ctx, cmd) != nil {
+			plain(cmd, args)
+		}
+	})
+	if err := root.ExecuteContext(ctx); err != nil {
+		return p.fail(asUsage(err))
 	}
 	return p.fail(p.failure)
+}
+
+// drawHelp has fang draw the help of a command on a terminal. fang is given that
+// and nothing else to do: it would ask the terminal for its colors at every error,
+// and its padding and cut-off examples are in the way where there is no terminal.
+func (p *program) drawHelp(ctx context.Context, cmd *cobra.Command) error {
+	root := newRoot(p) //nolint:contextcheck // Commands get the context when they run.
+	root.SetArgs(append(strings.Fields(cmd.CommandPath())[1:], "--help"))
+	return fang.Execute(ctx, root, fang.WithoutVersion(), fang.WithoutManpage(),
+		fang.WithErrorHandler(func(io.Writer, fang.Styles, error) {}))
 }
 
 // api makes the client of the server that this run talks to.

@@ -82,7 +82,7 @@ type tokenCreateOptions struct {
 func newTokenCreate(p *program) *cobra.Command {
 	o := &tokenCreateOptions{p: p}
 	cmd := &cobra.Command{
-		Use: "create --name NAME --role ROLE", Short: "Create a token and print it, alone, on stdout", Args: cobra.NoArgs,
+		Use: "create", Short: "Create a token and print it, alone, on stdout", Args: cobra.NoArgs,
 		Long: `Create a token and print it, alone, on stdout: it is shown this once.
 
 viewer reads; operator imports units and works with rollouts; admin manages accounts and tokens as well.`,

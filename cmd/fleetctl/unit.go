@@ -83,7 +83,7 @@ func needAccount(account string) error {
 func newUnitList(p *program) *cobra.Command {
 	o := &unitListOptions{p: p}
 	cmd := &cobra.Command{
-		Use: "list --account NAME", Aliases: []string{"ls"}, Short: "List an account's units by property", Args: cobra.NoArgs,
+		Use: "list", Aliases: []string{"ls"}, Short: "List an account's units by property", Args: cobra.NoArgs,
 		Example: `  fleetctl unit list --account acme --select 'property=maple-court,occupancy=vacant'`,
 		RunE:    p.do(o.run),
 	}
@@ -113,7 +113,7 @@ func (o *unitListOptions) run(ctx context.Context) error {
 func newUnitExport(p *program) *cobra.Command {
 	o := &unitListOptions{p: p}
 	cmd := &cobra.Command{
-		Use: "export --account NAME", Short: "Write an account's units as CSV, in the form that import reads", Args: cobra.NoArgs,
+		Use: "export", Short: "Write an account's units as CSV, in the form that import reads", Args: cobra.NoArgs,
 		Example: `  fleetctl unit export --account acme > homes.csv`,
 		RunE:    p.do(o.export),
 	}
@@ -190,7 +190,7 @@ func (o *unitShowOptions) run(ctx context.Context) error {
 			Account: u.Account, UnitID: u.UnitID, Property: u.Property, Name: u.Name, Occupancy: u.Occupancy,
 			Labels: u.Labels, CreatedAt: u.CreatedAt, UpdatedAt: u.UpdatedAt, RemovedAt: u.RemovedAt,
 		}
-		return newRowPrinter(o.p, unitColumns(o.p)).print([]client.Unit{flat})
+		return newRowPrinter(o.p, unitColumns(o.p)).write([]client.Unit{flat})
 	}
 	return printOne(o.p, nil, u, r.Raw, func(w io.Writer) { o.p.showUnit(w, u) })
 }

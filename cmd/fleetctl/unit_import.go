@@ -26,7 +26,7 @@ type unitImportOptions struct {
 func newUnitImport(p *program) *cobra.Command {
 	o := &unitImportOptions{p: p}
 	cmd := &cobra.Command{
-		Use: "import FILE.csv --account NAME", Short: "Import homes from CSV, all or nothing", Args: oneArg("FILE.csv", &o.file),
+		Use: "import FILE.csv", Short: "Import homes from CSV, all or nothing", Args: oneArg("FILE.csv", &o.file),
 		Long: `Import homes from CSV ("-": stdin), all or nothing: one bad row and nothing changes.
 
 Columns, by header name and in any order: unit_id and property are required; name, occupancy

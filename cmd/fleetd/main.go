@@ -77,7 +77,7 @@ func newRoot() *cobra.Command {
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return fromEnvironment(cmd.Flags(), os.LookupEnv) },
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
-	root.AddCommand(newServe(), newMigrate(), newToken(), newVersion())
+	root.AddCommand(newServe(), newDemo(), newMigrate(), newToken(), newVersion())
 	return root
 }
 

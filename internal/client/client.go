@@ -225,7 +225,7 @@ func receive[T any](ctx context.Context, c *Client, r *request) (*Response[T], e
 
 // stream sends a request and hands the answer's body to the caller.
 func (c *Client) stream(ctx context.Context, r *request) (*Stream, error) {
-	resp, err := c.send(ctx, r)
+	resp, err := c.send(ctx, r) //nolint:bodyclose // The caller closes it, through Stream.
 	if err != nil {
 		return nil, err
 	}
@@ -234,8 +234,7 @@ func (c *Client) stream(ctx context.Context, r *request) (*Stream, error) {
 
 // bare drops the method and the address that net/http puts before an error.
 func bare(err error) error {
-	var u *url.Error
-	if errors.As(err, &u) {
+	if u, ok := errors.AsType[*url.Error](err); ok {
 		return u.Err
 	}
 	return err

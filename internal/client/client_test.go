@@ -51,7 +51,8 @@ func TestReceiveKeepsBytesAndDecodes(t *testing.T) {
 	})
 	r, err := c.GetVersion(t.Context())
 	require.NoError(t, err)
-	require.Equal(t, body, string(r.Raw))
+	require.JSONEq(t, body, string(r.Raw))
+	require.Len(t, r.Raw, len(body), "not a byte is changed")
 	require.Equal(t, "v1", r.Value.Version)
 }
 

@@ -142,6 +142,10 @@ func (c *Control) tick(ctx context.Context, r store.OpenRollout, weights int) {
 				slog.Int64("rollout", r.ID), slog.String("account", acc.Name), slog.String("state", string(result.State)))
 			c.lease.Poke()
 		}
+		if result.Again && result.State == fleet.RolloutCanceled {
+			c.Wake() // a long backlog is canceled a chunk a look, between the others
+			return
+		}
 		if !result.Again {
 			return
 		}

@@ -77,7 +77,7 @@ func (s *Source) adopt(cred Credential, not string) (token, bool) {
 // refusal is believed when the stored credential is still the one refused.
 func (s *Source) ask(ctx, parent context.Context, cred Credential, tried map[[3]string]bool) (token, error) {
 	p, life, err := s.grant(ctx, cred)
-	var refused *refusedError
+	refused, isRefusal := errors.AsType[*refusedError](err)
 	switch {
 	case err == nil:
 		s.cfg.Metrics.refreshes.WithLabelValues(s.cfg.Account, resultSuccess).Inc()
@@ -85,9 +85,8 @@ func (s *Source) ask(ctx, parent context.Context, cred Credential, tried map[[3]
 			slog.String("account", s.cfg.Account), slog.Time("expires_at", p.ExpiresAt), slog.Bool("rotated", p.RefreshToken != ""))
 		s.keep(parent, p)
 		return s.times(p.AccessToken, p.ExpiresAt, life), nil
-	case !errors.As(err, &refused):
-		var asked *TokenError
-		if errors.As(err, &asked) {
+	case !isRefusal:
+		if _, asked := errors.AsType[*TokenError](err); asked {
 			s.cfg.Metrics.refreshes.WithLabelValues(s.cfg.Account, resultError).Inc()
 		}
 		return token{}, err
@@ -115,12 +114,11 @@ func (s *Source) ask(ctx, parent context.Context, cred Credential, tried map[[3]
 // retry waits before the next token request, or returns the error that ends the
 // refresh.
 func (s *Source) retry(ctx context.Context, try int, err error) error {
-	var refused *refusedError
-	if errors.As(err, &refused) {
+	if _, refused := errors.AsType[*refusedError](err); refused {
 		return nil
 	}
-	var asked *TokenError
-	if !errors.As(err, &asked) || !asked.again() {
+	asked, ok := errors.AsType[*TokenError](err)
+	if !ok || !asked.again() {
 		return err
 	}
 	wait := max(jitter(min(200*time.Millisecond<<min(try, 5), 5*time.Second)), asked.RetryAfter)

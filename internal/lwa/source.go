@@ -154,13 +154,12 @@ func (s *Source) start(ctx context.Context, not string) *flight {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		f.token, f.err, s.failed = next.access, err, nil
-		var passing *TokenError
 		switch now := s.cfg.Now(); {
 		case err == nil && age == s.age:
 			s.cur = next
 		case err != nil:
 			s.early = now.Add(jitter(5 * time.Second))
-			if errors.As(err, &passing) {
+			if _, passing := errors.AsType[*TokenError](err); passing {
 				s.failed, s.retryAt = err, now.Add(jitter(time.Second))
 			}
 		}

@@ -92,6 +92,7 @@ func (s *Server) settings(socketDir string) []string {
 		"unix_socket_permissions=0700",
 		"timezone=UTC",
 		"log_timezone=UTC",
+		"max_logical_replication_workers=0",
 		"jit=off", // every query of ours is short; compiling them costs more than it gains
 
 		// Errors go to fleetd as answers. The log is for what concerns the server, and

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -18,6 +19,9 @@ const pollEvery = 20 * time.Millisecond
 func (s *Server) lock(ctx context.Context) (unlock func(), err error) {
 	path := filepath.Join(s.root, "lock")
 	f, err := s.account.openFile(path, os.O_RDWR)
+	if errors.Is(err, fs.ErrPermission) {
+		return nil, fmt.Errorf("the database folder %s belongs to another user: run fleetd as that user, or give another --data-dir: %w", s.root, err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open the lock of the database folder: %w", err)
 	}

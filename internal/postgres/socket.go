@@ -19,10 +19,9 @@ const maxSocketDir = 103 - len("/.s.PGSQL.5432")
 // socketURL is the connection string of a database behind the socket in dir. The
 // port is named so that PGPORT in the environment does not matter.
 func socketURL(dir, database string) string {
-	u := url.URL{
-		Scheme: "postgres", User: url.User(databaseName), Path: "/" + database,
-		RawQuery: url.Values{"host": {dir}, "port": {"5432"}}.Encode(),
-	}
+	// PostgreSQL takes a plus sign for what it is, not for a space.
+	query := strings.ReplaceAll(url.Values{"host": {dir}, "port": {"5432"}}.Encode(), "+", "%20")
+	u := url.URL{Scheme: "postgres", User: url.User(databaseName), Path: "/" + database, RawQuery: query}
 	return u.String()
 }
 

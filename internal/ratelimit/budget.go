@@ -49,6 +49,7 @@ type Budget struct {
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 	wake   chan struct{} // tells the pacer that armed is too late
+	due    chan *update  // to be carried out by keepRow
 
 	mu     sync.Mutex
 	closed bool
@@ -86,6 +87,7 @@ func New(cfg Config) *Budget {
 		store: cfg.Store, account: cfg.Account, logger: cfg.Logger, jitter: cfg.Jitter,
 		metrics: cfg.Metrics.of(cfg.Account),
 		wake:    make(chan struct{}, 1),
+		due:     make(chan *update, 1),
 		stale:   true,
 	}
 	if b.logger == nil {
@@ -96,6 +98,7 @@ func New(cfg Config) *Budget {
 	}
 	b.ctx, b.cancel = context.WithCancel(context.Background())
 	b.wg.Go(b.pace)
+	b.wg.Go(b.keepRow)
 	return b
 }
 

@@ -11,7 +11,10 @@
 // lost after that. Bursts and lateness share that one tolerance, which is why the
 // account never sends more than rate*t + burst + 1 requests in any window of t
 // seconds, whatever the processes do, and why a crash loses at most the slots of
-// its last lease (leaseLength, and the rest of the one before it).
+// its last lease (leaseLength, and the rest of the one before it). The bound is about slots
+// handed out and clocks known (clock.go) to within half of the tolerance: what the network delays
+// after that can only be left to a little of the tolerance kept back for it. A burst of 1 at
+// more than 200/s leaves less tolerance than timers are exact: slots will be lost.
 //
 // # The process
 //

@@ -51,8 +51,10 @@ func (l *lease) expire(now time.Time) {
 	l.next = min(max(l.next, int((late+l.interval-1)/l.interval)), l.n)
 }
 
-// unused is where, on the database's clock, the part begins that nobody used.
-func (l *lease) unused() time.Time { return l.origin.Add(spanOf(l.used, l.interval)) }
+// unused is the part that nobody used, for the refund.
+func (l *lease) unused() Unused {
+	return Unused{From: l.origin.Add(spanOf(l.used, l.interval)), End: l.end, Interval: l.interval}
+}
 
 // held is the slots a process has reserved and not yet handed out, in order.
 type held struct {

@@ -25,8 +25,8 @@ const (
 	lastRetry  = 2 * time.Second
 )
 
-// pace hands out slots to waiters when their time has come. It is the Budget's one lasting
-// goroutine; a slot that is due when asked for does not pass through it.
+// pace hands out slots to waiters when their time has come. A slot that is due when asked
+// for does not pass through it.
 func (b *Budget) pace() {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
@@ -108,8 +108,20 @@ func (b *Budget) plan(now time.Time, active bool) {
 		return
 	}
 	b.updating = true
-	u := b.newUpdate(now)
-	b.wg.Go(func() { b.run(u) })
+	b.due <- b.newUpdate(now) // never blocks: one update at a time, and room for it
+}
+
+// keepRow carries out the updates, apart from the pacer: slots held go on being handed
+// out while the next are reserved.
+func (b *Budget) keepRow() {
+	for {
+		select {
+		case u := <-b.due:
+			b.run(u)
+		case <-b.ctx.Done():
+			return
+		}
+	}
 }
 
 // shortOf says whether slots must be reserved, and from when on.
@@ -135,7 +147,7 @@ type update struct {
 	refusals   []refusal
 	told       []Refusal
 	success    time.Time // database's clock; zero: none
-	from, end  time.Time // the refund; zero: none
+	unused     Unused    // to be given back; zero: nothing
 	jitter     float64
 
 	grant   Grant
@@ -179,7 +191,7 @@ func (b *Budget) newUpdate(now time.Time) *update {
 		}
 	}
 	if b.newest != nil && have == 0 {
-		u.from, u.end = b.newest.unused(), b.newest.end
+		u.unused = b.newest.unused()
 	}
 	return u
 }
@@ -187,9 +199,7 @@ func (b *Budget) newUpdate(now time.Time) *update {
 // change applies the update to the row.
 func (u *update) change(row *Row, now time.Time) {
 	u.grant, u.refused = Grant{}, false
-	if !u.end.IsZero() {
-		Refund(row, u.from, u.end)
-	}
+	Refund(row, u.unused)
 	if !u.success.IsZero() {
 		Succeeded(row, u.success)
 	}

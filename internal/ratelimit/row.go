@@ -153,13 +153,25 @@ func Reserve(row *Row, now time.Time, d Demand) Grant {
 	}
 }
 
+// Unused is the end of a lease that nobody used.
+type Unused struct {
+	From     time.Time     // when its first slot starts
+	End      time.Time     // Grant.End
+	Interval time.Duration // Grant.Interval
+}
+
 // Refund gives back the unused end of a lease: the row's next slot is again the one that
-// starts at from. It does so only if the lease, which ended at end, was the last one.
-func Refund(row *Row, from, end time.Time) bool {
-	if !row.TAT.Equal(end) || !from.Before(end) {
+// starts at u.From. It does so only if the lease was the last one, and if a limit was not raised
+// since: the time given back would hold more slots than were taken.
+func Refund(row *Row, u Unused) bool {
+	row.settle()
+	if !row.TAT.Equal(u.End) || !u.From.Before(u.End) {
 		return false
 	}
-	row.TAT = roundUp(from)
+	if !row.Auto() && row.interval() < u.Interval {
+		return false
+	}
+	row.TAT = roundUp(u.From)
 	return true
 }
 

@@ -76,9 +76,18 @@ func TestAutoFindsTheLimit(t *testing.T) {
 		retryAfter  bool
 		whole, last float64
 	}{
-		{50, 0.1, true, 0.85, 0.88}, {50, 0.1, false, 0.93, 0.97}, {50, 1, true, 0.90, 0.95}, {50, 1, false, 0.90, 0.95},
-		{200, 0.1, true, 0.83, 0.88}, {200, 0.1, false, 0.91, 0.97}, {200, 1, true, 0.90, 0.95}, {200, 1, false, 0.90, 0.95},
-		{1000, 0.1, true, 0.79, 0.88}, {1000, 0.1, false, 0.87, 0.97}, {1000, 1, true, 0.87, 0.95}, {1000, 1, false, 0.87, 0.95},
+		{50, 0.1, true, 0.85, 0.88},
+		{50, 0.1, false, 0.93, 0.97},
+		{50, 1, true, 0.90, 0.95},
+		{50, 1, false, 0.90, 0.95},
+		{200, 0.1, true, 0.83, 0.88},
+		{200, 0.1, false, 0.91, 0.97},
+		{200, 1, true, 0.90, 0.95},
+		{200, 1, false, 0.90, 0.95},
+		{1000, 0.1, true, 0.79, 0.88},
+		{1000, 0.1, false, 0.87, 0.97},
+		{1000, 1, true, 0.87, 0.95},
+		{1000, 1, false, 0.87, 0.95},
 	} {
 		t.Run(fmt.Sprintf("rate %v burst %v s Retry-After %v", c.rate, c.burst, c.retryAfter), func(t *testing.T) {
 			t.Parallel()

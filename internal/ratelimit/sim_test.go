@@ -179,8 +179,8 @@ func worker(ctx context.Context, l remote.Limiter, s *bucket, class remote.Class
 	}
 }
 
-func newBudget(t testing.TB, s Store, seed uint64) *Budget {
-	t.Helper()
+func newBudget(tb testing.TB, s Store, seed uint64) *Budget {
+	tb.Helper()
 	r := rand.New(rand.NewPCG(seed, 1))
 	var mu sync.Mutex
 	b := New(Config{Store: s, Account: "acme", Metrics: NewMetrics(nil), Jitter: func() float64 {
@@ -188,7 +188,7 @@ func newBudget(t testing.TB, s Store, seed uint64) *Budget {
 		defer mu.Unlock()
 		return r.Float64()
 	}})
-	t.Cleanup(b.Close)
+	tb.Cleanup(b.Close)
 	return b
 }
 

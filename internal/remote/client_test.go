@@ -130,9 +130,9 @@ func TestMetrics(t *testing.T) {
 	_, err := b.client.Do(b.ctx, get(), &answer{})
 	require.NoError(t, err)
 	statuses <- 503
-	b.fail(t, b.ctx, post())
+	require.Equal(t, 503, b.fail(t, b.ctx, post()).Status)
 	statuses <- 0
-	b.fail(t, b.ctx, post())
+	require.Zero(t, b.fail(t, b.ctx, post()).Status)
 
 	problems, err := testutil.GatherAndLint(b.reg)
 	require.NoError(t, err)

@@ -81,8 +81,9 @@ func (s *sending) trace(ctx context.Context, cancel context.CancelFunc, k *call)
 		GotConn: func(info httptrace.GotConnInfo) {
 			s.hooked = true
 			if !s.ask(ctx, k.gate) {
-				_ = info
-
+				_ = info.Conn.Close()
+				cancel()
+				return
 			}
 			s.got, s.reused = true, info.Reused
 			k.sentAt = time.Now()

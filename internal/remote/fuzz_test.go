@@ -22,11 +22,11 @@ func FuzzErrorBody(f *testing.F) {
 		f.Add([]byte(s), "text/html", "3")
 	}
 	f.Fuzz(func(t *testing.T, body []byte, contentType, header string) {
-		resp := &http.Response{StatusCode: 418, Header: http.Header{
+		resp := &http.Response{StatusCode: http.StatusTeapot, Header: http.Header{
 			"Content-Type": {contentType}, "Retry-After": {header}, "X-Amzn-Requestid": {header}, "X-Amzn-Errortype": {header},
 		}}
 		e := parseError(resp, body, []string{"s3cret"})
-		require.Equal(t, 418, e.Status)
+		require.Equal(t, http.StatusTeapot, e.Status)
 		require.False(t, e.Temporary())
 		require.GreaterOrEqual(t, e.RetryAfter, time.Duration(0))
 		require.LessOrEqual(t, e.RetryAfter, MaxRetryAfter)

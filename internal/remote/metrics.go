@@ -47,8 +47,7 @@ func meter(next http.RoundTripper, m *Metrics, account string) http.RoundTripper
 		resp, err := next.RoundTrip(req)
 		sent, code := true, "error"
 		if err != nil {
-			var a *attemptError
-			if errors.As(err, &a) {
+			if a, ok := errors.AsType[*attemptError](err); ok {
 				if a.refused {
 					return nil, err
 				}

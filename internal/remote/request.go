@@ -80,8 +80,7 @@ func (c *Client) Do(ctx context.Context, r Request, out any) (Meta, error) {
 	resp, err := c.chain.RoundTrip(req)
 	if err != nil {
 		e := &Error{Err: err}
-		var a *attemptError
-		if errors.As(err, &a) {
+		if a, ok := errors.AsType[*attemptError](err); ok {
 			e.InDoubt, e.Refused = r.write() && a.sent, a.refused
 		}
 		c.log(ctx, r, Meta{}, began)
@@ -180,12 +179,10 @@ func decode(body []byte, bodyErr error, optional bool, out any) error {
 }
 
 func where(err error) string {
-	var syntax *json.SyntaxError
-	if errors.As(err, &syntax) {
+	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
 		return fmt.Sprintf(" (at byte %d)", syntax.Offset)
 	}
-	var kind *json.UnmarshalTypeError
-	if errors.As(err, &kind) {
+	if kind, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 		return fmt.Sprintf(" (at byte %d)", kind.Offset)
 	}
 	return ""

@@ -212,7 +212,7 @@ func TestTheTokenIsTheOneOfTheMomentOfSending(t *testing.T) {
 	})
 	tokens := &freshTokens{fakeTokens{first: "Atza|old"}}
 	b := setup(t, srv.URL, func(c *Config) { c.Tokens = tokens })
-	b.fail(t, b.ctx, get())
+	require.Equal(t, 401, b.fail(t, b.ctx, get()).Status)
 	require.Equal(t, "Bearer Atza|newer", sent.Load())
 	require.Equal(t, "Atza|newer", tokens.rejected)
 }

@@ -87,14 +87,23 @@ func auth(next http.RoundTripper, tokens TokenSource) http.RoundTripper {
 		if err != nil || resp.StatusCode != http.StatusUnauthorized {
 			return resp, err
 		}
-		if token, err = tokens.Refresh(ctx, k.token); err != nil {
-			// The 401 stays what happened, and why no second try was made.
-			k.waitErr = &tokenError{err}
+		if !k.refresh(ctx, tokens) {
 			return resp, nil
 		}
-		k.token = token
 		return next.RoundTrip(req)
 	})
+}
+
+// refresh gets another token after a 401. Without one the 401 stays what
+// happened, and waitErr says why no second try was made.
+func (k *call) refresh(ctx context.Context, tokens TokenSource) bool {
+	token, err := tokens.Refresh(ctx, k.token)
+	if err != nil {
+		k.waitErr = &tokenError{err}
+		return false
+	}
+	k.token = token
+	return true
 }
 
 // throttle sends again what was not executed. A 429 never was. A 503 to a read

@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -30,39 +31,31 @@ type operation struct {
 	summary string
 	text    string
 	role    fleet.Role
-	status  int           // of success; zero: 200
-	maxBody int64         // zero: maxBody
-	timeout time.Duration // zero: callTimeout; below zero: none
-	// lazy leaves the checking of the body to the handler: a body of 64 MiB is
-	// decoded once instead of twice.
-	lazy bool
-	body *huma.RequestBody // of a body that huma does not read
-	out  map[string]*huma.Response
+	status  int               // of success; zero: 200
+	timeout time.Duration     // zero: callTimeout; below zero: none
+	body    *huma.RequestBody // of a body that huma does not read
+	out     map[string]*huma.Response
 }
 
 // register adds one operation: authenticated, authorized, bounded in time, and
 // with every error it returns turned into a problem document.
 func register[I, O any](s *server, op operation, handle func(context.Context, *I) (*O, error)) {
 	h := huma.Operation{
-		OperationID:      op.id,
-		Method:           op.method,
-		Path:             "/api/v1" + op.path,
-		Tags:             []string{op.tag},
-		Summary:          op.summary,
-		Description:      op.text,
-		DefaultStatus:    op.status,
-		MaxBodyBytes:     op.maxBody,
-		BodyReadTimeout:  -1, // outer bounds each read instead: a deadline would end a long handler with it
-		SkipValidateBody: op.lazy,
-		RequestBody:      op.body,
-		Responses:        op.out,
-		Security:         []map[string][]string{{securityName: {}}},
-		Middlewares:      huma.Middlewares{s.authenticate(op.role)},
+		OperationID:     op.id,
+		Method:          op.method,
+		Path:            "/api/v1" + op.path,
+		Tags:            []string{op.tag},
+		Summary:         op.summary,
+		Description:     op.text,
+		DefaultStatus:   op.status,
+		MaxBodyBytes:    maxBody,
+		BodyReadTimeout: -1, // outer bounds each read instead: a deadline would end a long handler with it
+		RequestBody:     op.body,
+		Responses:       op.out,
+		Security:        []map[string][]string{{securityName: {}}},
+		Middlewares:     huma.Middlewares{s.authenticate(op.role)},
 
 		RejectUnknownQueryParameters: true,
-	}
-	if h.MaxBodyBytes == 0 {
-		h.MaxBodyBytes = maxBody
 	}
 	timeout := op.timeout
 	if timeout == 0 {
@@ -208,6 +201,10 @@ func replayed(yes bool) Replay {
 	return Replay{}
 }
 
+// units is a part of a request that is hashed one by one: encoding a million at
+// once would hold them twice.
+type units []string
+
 // idempotency ties a key to everything that makes up a request.
 func (c Creating) idempotency(operation string, parts ...any) (store.Idempotency, error) {
 	if c.IdempotencyKey == "" {
@@ -216,8 +213,16 @@ func (c Creating) idempotency(operation string, parts ...any) (store.Idempotency
 	h := sha256.New()
 	enc := json.NewEncoder(h)
 	for _, part := range append([]any{operation}, parts...) {
+		if ids, ok := part.(units); ok {
+			for _, id := range ids {
+				if err := enc.Encode(id); err != nil {
+					return store.Idempotency{}, fmt.Errorf("hash the request: %w", err)
+				}
+			}
+			continue
+		}
 		if err := enc.Encode(part); err != nil {
-			return store.Idempotency{}, err
+			return store.Idempotency{}, fmt.Errorf("hash the request: %w", err)
 		}
 	}
 	return store.Idempotency{Key: c.IdempotencyKey, Hash: h.Sum(nil)}, nil

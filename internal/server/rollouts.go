@@ -22,8 +22,8 @@ type RolloutStore interface {
 	RetryRollout(ctx context.Context, id string, p store.RetryParams) (store.Rollout, error)
 }
 
-// rolloutRequest is the body of planRollout and createRollout. It may name a
-// million units, so the handler checks it and huma does not.
+// rolloutRequest is what RolloutBody holds. Its tags are for the OpenAPI document:
+// params does the checking, because huma does not see the body.
 type rolloutRequest struct {
 	Account           string     `json:"account" doc:"The account to work for."`
 	Action            string     `json:"action" enum:"enable,disable"`
@@ -68,13 +68,13 @@ func (s *server) registerRollouts() {
 	const tag = "rollouts"
 	register(s, operation{
 		id: "planRollout", method: http.MethodPost, path: "/rollouts/plan", tag: tag, role: fleet.RoleViewer,
-		timeout: rolloutTimeout, maxBody: maxBodyUnits, lazy: true,
+		timeout: rolloutTimeout,
 		summary: "Show what a rollout would do and cost",
 		text:    "Nothing is created and nothing is sent. A selector that matches nothing is an error.",
 	}, s.planRollout)
 	register(s, operation{
 		id: "createRollout", method: http.MethodPost, path: "/rollouts", tag: tag, role: fleet.RoleOperator, status: http.StatusCreated,
-		timeout: rolloutTimeout, maxBody: maxBodyUnits, lazy: true,
+		timeout: rolloutTimeout,
 		summary: "Create a rollout, which starts at once unless start_at says when",
 		text:    "Refused with the code conflict while another rollout works on the same skill of one of the units.",
 	}, s.createRollout)
@@ -110,6 +110,7 @@ func (s *server) registerRollouts() {
 		summary: "Send the failed targets of a rollout again",
 		text:    "In place: waves and thresholds stay.",
 	}, s.retryRollout)
+	s.describeRolloutBodies()
 }
 
 // params checks what the types of JSON do not say and makes the store's input.
@@ -182,8 +183,8 @@ func isOneOf[T comparable](v T, of []T) bool {
 	return false
 }
 
-func (s *server) planRollout(ctx context.Context, in *struct{ Body rolloutRequest }) (*planOut, error) {
-	p, err := in.Body.params()
+func (s *server) planRollout(ctx context.Context, in *struct{ JSON RolloutBody }) (*planOut, error) {
+	p, err := in.JSON.request.params()
 	if err != nil {
 		return nil, err
 	}
@@ -206,14 +207,16 @@ func (s *server) planRollout(ctx context.Context, in *struct{ Body rolloutReques
 func (s *server) createRollout(ctx context.Context, in *struct {
 	Creating
 
-	Body rolloutRequest
+	JSON RolloutBody
 },
 ) (*rolloutCreated, error) {
-	p, err := in.Body.params()
+	request := in.JSON.request
+	p, err := request.params()
 	if err != nil {
 		return nil, err
 	}
-	once, err := in.idempotency("createRollout", in.Body)
+	request.UnitIDs = nil
+	once, err := in.idempotency("createRollout", request, units(p.UnitIDs))
 	if err != nil {
 		return nil, err
 	}

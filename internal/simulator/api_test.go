@@ -118,9 +118,10 @@ func TestUnauthorized(t *testing.T) {
 		time.Sleep(15 * time.Second)
 		require.Equal(t, http.StatusUnauthorized, c.enable(unit, skillID, "live").Code, "expired")
 		require.False(t, last(c.sim.History()).Write, "a 401 is no write")
+		require.EqualValues(t, 15, decode[map[string]any](t, c.lwa(refreshForm(simulator.DefaultRefreshToken)))["expires_in"])
 		c.token = c.refresh(simulator.DefaultRefreshToken)
 		require.Equal(t, http.StatusOK, c.get(unit, skillID).Code)
-		require.EqualValues(t, 2, c.sim.Stats().TokenRefreshes)
+		require.EqualValues(t, 3, c.sim.Stats().TokenRefreshes)
 	})
 }
 

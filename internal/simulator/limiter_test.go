@@ -19,9 +19,9 @@ import (
 func TestLimitIsExact(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(rt *rapid.T) {
-		rps := rapid.IntRange(1, 200).Draw(rt, "rps")
+		rps := rapid.IntRange(1, 1000).Draw(rt, "rps")
 		burst := rapid.IntRange(0, 30).Draw(rt, "burst")
-		gaps := rapid.SliceOfN(rapid.IntRange(0, 100), 1, 200).Draw(rt, "gaps in ms")
+		gaps := rapid.SliceOfN(rapid.IntRange(0, 20), 1, 200).Draw(rt, "gaps in ms")
 		synctest.Test(t, func(t *testing.T) {
 			c := start(t, simulator.Config{Units: 10, Properties: 1, RPS: float64(rps), Burst: burst})
 			if burst == 0 {
@@ -43,6 +43,19 @@ func TestLimitIsExact(t *testing.T) {
 			require.Equal(t, accepted, c.sim.Stats().Accepted)
 			require.Equal(t, uint64(len(gaps))-accepted, c.sim.Stats().Refused)
 		})
+	})
+}
+
+func TestATokenMustBeWhole(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := start(t, simulator.Config{Units: 10, Properties: 1, RPS: 999, Burst: 1})
+		ask := func() int { return c.get(c.sim.UnitID(0), skillID).Code }
+		require.Equal(t, http.StatusNotFound, ask())
+		time.Sleep(time.Millisecond)
+		require.Equal(t, http.StatusTooManyRequests, ask(), "0.999 of a token")
+		time.Sleep(2 * time.Microsecond)
+		require.Equal(t, http.StatusNotFound, ask())
 	})
 }
 
@@ -148,6 +161,17 @@ func TestRates(t *testing.T) {
 			time.Sleep(100 * time.Millisecond)
 		}
 		require.InDelta(t, 1, c.sim.Stats().LimitShare, 0.02)
+
+		// Time in which nobody asks counts too, under each limit there was.
+		c.sim.Reset(true)
+		c.get(c.sim.UnitID(0), skillID)
+		time.Sleep(time.Second)
+		require.NoError(t, c.sim.SetLimit(simulator.Limit{RPS: 90}))
+		time.Sleep(time.Second)
+		require.NoError(t, c.sim.SetLimit(simulator.Limit{RPS: 300}))
+		time.Sleep(time.Second)
+		c.get(c.sim.UnitID(0), skillID)
+		require.InDelta(t, 400, c.sim.Stats().AcceptedCapacity, 0.001)
 	})
 }
 

@@ -33,6 +33,7 @@ func (c *client) walk(unit string, query url.Values) (ids []string, pages []page
 		token := *p.PaginationContext.NextToken
 		require.False(c.t, seen[token], "a token never repeats")
 		seen[token] = true
+		require.Less(c.t, len(pages), 10_000, "a list ends")
 		query.Set("nextToken", token)
 	}
 }

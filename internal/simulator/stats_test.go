@@ -35,6 +35,17 @@ func TestDoubleWrites(t *testing.T) {
 			c.sim.Reset(true)
 			c.disable(unit, skillID, "")
 		}, true},
+		"a write that finds no skill": {func(c *client, unit string) {
+			exists := false
+			require.NoError(c.t, c.sim.ChangeSkill(skillID, simulator.SkillChange{Exists: &exists}))
+			c.sim.Reset(true)
+			require.Equal(c.t, http.StatusNotFound, c.enable(unit, skillID, "live").Code)
+		}, true},
+		"a write that finds no home": {func(c *client, unit string) {
+			require.NoError(c.t, c.sim.ChangeUnit(unit, simulator.Change{Action: simulator.ChangeRemove}))
+			c.sim.Reset(true)
+			require.Equal(c.t, http.StatusNotFound, c.enable(unit, skillID, "live").Code)
+		}, true},
 		"a spoiled read": {func(c *client, unit string) {
 			require.NoError(c.t, c.sim.SetFaults(simulator.Faults{EmptyBody: 1}))
 			c.get(unit, skillID)

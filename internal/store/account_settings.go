@@ -119,17 +119,17 @@ func patchAccountSettings(row db.Account, p AccountPatch) (accountSettings, map[
 			set.region = ""
 		}
 	}
-	for field, v := range map[string]struct {
-		to    *string
-		value *string
+	for _, c := range []struct {
+		field     string
+		to, value *string
 	}{
-		"api_url":   {&set.apiURL, p.APIURL},
-		"token_url": {&set.tokenURL, p.TokenURL},
-		"code_url":  {&set.codeURL, p.CodeURL},
-		"link_mode": {(*string)(&set.linkMode), (*string)(p.LinkMode)},
+		{"api_url", &set.apiURL, p.APIURL},
+		{"token_url", &set.tokenURL, p.TokenURL},
+		{"code_url", &set.codeURL, p.CodeURL},
+		{"link_mode", (*string)(&set.linkMode), (*string)(p.LinkMode)},
 	} {
-		if v.value != nil {
-			*v.to, changed[field] = *v.value, *v.value
+		if c.value != nil {
+			*c.to, changed[c.field] = *c.value, *c.value
 		}
 	}
 	if p.RedirectURIs != nil {
@@ -189,7 +189,7 @@ func (set *accountSettings) check() error {
 	for _, uri := range set.redirectURIs {
 		u, err := url.Parse(uri)
 		if err != nil || !u.IsAbs() || u.Host == "" || u.Fragment != "" || u.User != nil || len(uri) > 2000 {
-			return fleet.Invalidf("redirect_uris", "%q is not a redirect URI; give an absolute one without a fragment", uri)
+			return fleet.Invalidf("redirect_uris", "%s is not a redirect URI; give an absolute one without user, password or fragment", shownURL(uri))
 		}
 	}
 	for _, skill := range set.protectedSkills {
@@ -205,15 +205,23 @@ func checkURL(field, text string) (string, error) {
 	u, err := url.Parse(text)
 	switch {
 	case err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http"):
-		return "", fleet.Invalidf(field, "%q is not an address; give one like https://api.example.com", text)
+		return "", fleet.Invalidf(field, "%s is not an address; give one like https://api.example.com", shownURL(text))
 	case u.User != nil:
 		return "", fleet.Invalidf(field, "the address must not hold a user or password")
 	case u.RawQuery != "" || u.Fragment != "":
-		return "", fleet.Invalidf(field, "%q must not have a query or a fragment", text)
+		return "", fleet.Invalidf(field, "the address must not have a query or a fragment")
 	case u.Scheme == "http" && !loopback(u.Hostname()):
 		return "", fleet.Invalidf(field, "%q would send credentials in clear; use https (plain http is for this machine only)", text)
 	}
 	return text, nil
+}
+
+// shownURL is an address as an error may show it: without what may be a password.
+func shownURL(text string) string {
+	if strings.ContainsAny(text, "@?") {
+		return "what was given (not shown, as it may hold a password)"
+	}
+	return strconv.Quote(text)
 }
 
 func loopback(host string) bool {

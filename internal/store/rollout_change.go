@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -12,9 +13,13 @@ import (
 	"fleetd/internal/store/db"
 )
 
-// cancelChunk is how many pending targets one transaction cancels: the rollout's
-// row is locked for no longer than that takes.
-const cancelChunk = 20_000
+const (
+	// cancelChunk is how many pending targets one transaction cancels: the
+	// rollout's row is locked for no longer than that takes.
+	cancelChunk = 20_000
+	// cancelWait is how long the caller of a cancel waits for the backlog to follow.
+	cancelWait = 2 * time.Second
+)
 
 // PauseRollout stops a rollout: no write leaves later than a second after this
 // returns, in any process. What was sent is still proven. Pausing a paused rollout
@@ -77,17 +82,14 @@ func (s *Store) CancelRollout(ctx context.Context, id, reason string, actor flee
 	if err != nil {
 		return out, err
 	}
-	// Writes have stopped. The backlog follows in chunks; should this process die
-	// on the way, the control loop of another goes on.
-	for {
-		n, err := s.CancelPending(ctx, id)
-		if err != nil {
+	// Writes have stopped. The backlog follows in chunks: most are gone before the
+	// answer, and the control loop sees to a long one.
+	for began, n := time.Now(), cancelChunk; n > 0 && time.Since(began) < cancelWait; {
+		if n, err = s.CancelPending(ctx, id); err != nil {
 			return out, err
 		}
-		if n == 0 {
-			return s.Rollout(ctx, id)
-		}
 	}
+	return s.Rollout(ctx, id)
 }
 
 // CancelPending cancels one chunk of the backlog of a canceled rollout, and ends

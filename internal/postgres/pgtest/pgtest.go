@@ -22,6 +22,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"strings"
 	"sync"
 	"testing"
 
@@ -115,10 +116,15 @@ func config(address string) (pgtestdb.Config, error) {
 	return pgtestdb.Config{
 		DriverName: "pgx",
 		Host:       u.Hostname(), Port: port,
-		User: url.PathEscape(u.User.Username()), Password: url.PathEscape(password),
+		User: escape(u.User.Username()), Password: escape(password),
 		Database: u.EscapedPath()[1:], Options: u.RawQuery,
 		ForceTerminateConnections: true, // a killed process' connections end a moment after it
 	}, nil
+}
+
+// escape makes text fit for any part of a URL.
+func escape(text string) string {
+	return strings.ReplaceAll(url.QueryEscape(text), "+", "%20")
 }
 
 // migrator migrates the template that the databases of tests are copied from.
