@@ -168,6 +168,7 @@ CREATE TABLE rollouts (
     n_skipped              integer NOT NULL DEFAULT 0,
     n_canceled             integer NOT NULL DEFAULT 0,
     requests               bigint NOT NULL DEFAULT 0,
+    throttled              bigint NOT NULL DEFAULT 0,
     created_by             text NOT NULL,
     reason                 text NOT NULL DEFAULT '',
     created_at             timestamptz NOT NULL DEFAULT now(),

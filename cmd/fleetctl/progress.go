@@ -51,6 +51,9 @@ func (p *program) summary(s sight) []string {
 	if s.budget.Rate > 0 {
 		parts = append(parts, "budget "+perSecond(round1(s.budget.Rate)))
 	}
+	if r.Throttled > 0 {
+		parts = append(parts, count(r.Throttled)+" refused")
+	}
 	if until := s.budget.BlockedUntil; until != nil && until.After(s.now) {
 		parts = append(parts, "refused (429), sends again in "+span(until.Sub(s.now)))
 	}

@@ -588,6 +588,7 @@ type Rollout struct {
 	State       string     `json:"state"`
 	StateReason string     `json:"state_reason"`
 	Targets     int64      `json:"targets"`
+	Throttled   int64      `json:"throttled"`
 	Wave        Wave       `json:"wave"`
 }
 

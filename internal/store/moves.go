@@ -35,7 +35,11 @@ func (m moves) addN(rolloutID int64, from, to fleet.TargetState, n int) {
 	*counter(p, to) += int32(n)   //nolint:gosec // Likewise.
 }
 
-func (m moves) spend(rolloutID int64, requests int) { m.of(rolloutID).Requests += int64(requests) }
+func (m moves) spend(rolloutID int64, requests, throttled int) {
+	p := m.of(rolloutID)
+	p.Requests += int64(requests)
+	p.Throttled += int64(throttled)
+}
 
 // apply writes the sums, rollouts in the order that locks are taken in.
 func (m moves) apply(ctx context.Context, q *db.Queries) error {

@@ -142,7 +142,7 @@ func newRollout(r db.RolloutByIDRow, now time.Time) Rollout {
 		State: fleet.RolloutState(row.State), StateReason: row.StateReason, Selector: row.Selector,
 		Targets: int(row.Targets), Counts: counts,
 		Wave:        Wave{Index: int(row.WaveIndex) + 1, Of: len(row.WaveEnds)},
-		MaxFailures: int(row.MaxFailures), Failures: rollout.Failures(counts, int(row.Acknowledged)), Requests: row.Requests,
+		MaxFailures: int(row.MaxFailures), Failures: rollout.Failures(counts, int(row.Acknowledged)), Requests: row.Requests, Throttled: row.Throttled,
 		Price:     Price{Requests: row.PriceRequests, Minutes: row.PriceMinutes},
 		CreatedAt: row.CreatedAt.UTC(), StartedAt: utc(row.StartedAt), EndedAt: utc(row.EndedAt),
 		CreatedBy: row.CreatedBy, Reason: row.Reason,

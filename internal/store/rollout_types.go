@@ -104,7 +104,8 @@ type Rollout struct {
 	Wave        Wave               `json:"wave"`
 	MaxFailures int                `json:"max_failures"`
 	Failures    int                `json:"failures"` // those not acknowledged by a resume
-	Requests    int64              `json:"requests"` // spent so far
+	Requests    int64              `json:"requests"`  // spent so far
+	Throttled   int64              `json:"throttled"` // of them, refused by the API's limit
 	Price       Price              `json:"price"`
 	ETA         *ETA               `json:"eta"` // null when it cannot be told
 	CreatedAt   time.Time          `json:"created_at"`

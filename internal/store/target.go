@@ -106,6 +106,7 @@ type TargetRecord struct {
 	Writes    int
 	Requests  int // in all
 	Spent     int // of them by this job
+	Throttled int // of those, refused by the API's limit
 	RequestID string
 	NextAt    time.Time
 	VerifyBy  time.Time
@@ -150,12 +151,11 @@ func (s *Store) RecordTargets(ctx context.Context, processID int64, records []Ta
 			rollouts[r.ID] = r
 		}
 		rows := make([]recordRow, len(records))
-		bySeq := make(map[TargetRef]*recordRow, len(records))
-		spent := make(map[TargetRef]int, len(records))
+		bySeq := make(map[TargetRef]int, len(records))
 		for i, r := range records {
 			rows[i] = newRecordRow(r, fleet.RolloutState(rollouts[r.RolloutID].State))
 			ref := TargetRef{RolloutID: r.RolloutID, Seq: r.Seq}
-			bySeq[ref], spent[ref] = &rows[i], r.Spent
+			bySeq[ref] = i
 		}
 		body, err := json.Marshal(rows)
 		if err != nil {
@@ -171,9 +171,10 @@ func (s *Store) RecordTargets(ctx context.Context, processID int64, records []Ta
 		moved, totals := moves{}, totals{}
 		for _, d := range done {
 			ref := TargetRef{RolloutID: d.RolloutID, Seq: d.Seq}
-			row := bySeq[ref]
+			i := bySeq[ref]
+			row := rows[i]
 			moved.add(d.RolloutID, fleet.TargetRunning, row.State)
-			moved.spend(d.RolloutID, spent[ref])
+			moved.spend(d.RolloutID, records[i].Spent, records[i].Throttled)
 			if row.State.Ended() {
 				totals.add(rollouts[d.RolloutID], row.State, row.Reason)
 			}

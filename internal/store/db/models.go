@@ -86,6 +86,7 @@ type Rollout struct {
 	NSkipped            int32
 	NCanceled           int32
 	Requests            int64
+	Throttled           int64
 	CreatedBy           string
 	Reason              string
 	CreatedAt           time.Time

@@ -21,8 +21,9 @@ SET
     n_failed = n_failed + $6,
     n_skipped = n_skipped + $7,
     n_canceled = n_canceled + $8,
-    requests = requests + $9
-WHERE id = $10
+    requests = requests + $9,
+    throttled = throttled + $10
+WHERE id = $11
 `
 
 type RolloutAddCountsParams struct {
@@ -35,6 +36,7 @@ type RolloutAddCountsParams struct {
 	Skipped   int32
 	Canceled  int32
 	Requests  int64
+	Throttled int64
 	ID        int64
 }
 
@@ -49,6 +51,7 @@ func (q *Queries) RolloutAddCounts(ctx context.Context, arg RolloutAddCountsPara
 		arg.Skipped,
 		arg.Canceled,
 		arg.Requests,
+		arg.Throttled,
 		arg.ID,
 	)
 	return err
@@ -56,7 +59,7 @@ func (q *Queries) RolloutAddCounts(ctx context.Context, arg RolloutAddCountsPara
 
 const rolloutByID = `-- name: RolloutByID :one
 SELECT
-    rollouts.id, rollouts.key, rollouts.account_id, rollouts.action, rollouts.skill_id, rollouts.stage, rollouts.state, rollouts.state_reason, rollouts.selector, rollouts.targets, rollouts.wave_ends, rollouts.wave_index, rollouts.wave_worked, rollouts.soak_until, rollouts.soak_ms, rollouts.max_failures, rollouts.acknowledged, rollouts.window_start, rollouts.window_end, rollouts.timezone, rollouts.start_at, rollouts.verify_timeout_ms, rollouts.observation_max_age_ms, rollouts.include_occupied, rollouts.weight, rollouts.price_requests, rollouts.price_minutes, rollouts.n_pending, rollouts.n_queued, rollouts.n_running, rollouts.n_verifying, rollouts.n_succeeded, rollouts.n_failed, rollouts.n_skipped, rollouts.n_canceled, rollouts.requests, rollouts.created_by, rollouts.reason, rollouts.created_at, rollouts.started_at, rollouts.ended_at,
+    rollouts.id, rollouts.key, rollouts.account_id, rollouts.action, rollouts.skill_id, rollouts.stage, rollouts.state, rollouts.state_reason, rollouts.selector, rollouts.targets, rollouts.wave_ends, rollouts.wave_index, rollouts.wave_worked, rollouts.soak_until, rollouts.soak_ms, rollouts.max_failures, rollouts.acknowledged, rollouts.window_start, rollouts.window_end, rollouts.timezone, rollouts.start_at, rollouts.verify_timeout_ms, rollouts.observation_max_age_ms, rollouts.include_occupied, rollouts.weight, rollouts.price_requests, rollouts.price_minutes, rollouts.n_pending, rollouts.n_queued, rollouts.n_running, rollouts.n_verifying, rollouts.n_succeeded, rollouts.n_failed, rollouts.n_skipped, rollouts.n_canceled, rollouts.requests, rollouts.throttled, rollouts.created_by, rollouts.reason, rollouts.created_at, rollouts.started_at, rollouts.ended_at,
     accounts.name AS account,
     skills.skill_id AS skill,
     budgets.rate AS budget_rate
@@ -114,6 +117,7 @@ func (q *Queries) RolloutByID(ctx context.Context, id int64) (RolloutByIDRow, er
 		&i.Rollout.NSkipped,
 		&i.Rollout.NCanceled,
 		&i.Rollout.Requests,
+		&i.Rollout.Throttled,
 		&i.Rollout.CreatedBy,
 		&i.Rollout.Reason,
 		&i.Rollout.CreatedAt,
@@ -128,7 +132,7 @@ func (q *Queries) RolloutByID(ctx context.Context, id int64) (RolloutByIDRow, er
 
 const rolloutByKey = `-- name: RolloutByKey :one
 SELECT
-    rollouts.id, rollouts.key, rollouts.account_id, rollouts.action, rollouts.skill_id, rollouts.stage, rollouts.state, rollouts.state_reason, rollouts.selector, rollouts.targets, rollouts.wave_ends, rollouts.wave_index, rollouts.wave_worked, rollouts.soak_until, rollouts.soak_ms, rollouts.max_failures, rollouts.acknowledged, rollouts.window_start, rollouts.window_end, rollouts.timezone, rollouts.start_at, rollouts.verify_timeout_ms, rollouts.observation_max_age_ms, rollouts.include_occupied, rollouts.weight, rollouts.price_requests, rollouts.price_minutes, rollouts.n_pending, rollouts.n_queued, rollouts.n_running, rollouts.n_verifying, rollouts.n_succeeded, rollouts.n_failed, rollouts.n_skipped, rollouts.n_canceled, rollouts.requests, rollouts.created_by, rollouts.reason, rollouts.created_at, rollouts.started_at, rollouts.ended_at,
+    rollouts.id, rollouts.key, rollouts.account_id, rollouts.action, rollouts.skill_id, rollouts.stage, rollouts.state, rollouts.state_reason, rollouts.selector, rollouts.targets, rollouts.wave_ends, rollouts.wave_index, rollouts.wave_worked, rollouts.soak_until, rollouts.soak_ms, rollouts.max_failures, rollouts.acknowledged, rollouts.window_start, rollouts.window_end, rollouts.timezone, rollouts.start_at, rollouts.verify_timeout_ms, rollouts.observation_max_age_ms, rollouts.include_occupied, rollouts.weight, rollouts.price_requests, rollouts.price_minutes, rollouts.n_pending, rollouts.n_queued, rollouts.n_running, rollouts.n_verifying, rollouts.n_succeeded, rollouts.n_failed, rollouts.n_skipped, rollouts.n_canceled, rollouts.requests, rollouts.throttled, rollouts.created_by, rollouts.reason, rollouts.created_at, rollouts.started_at, rollouts.ended_at,
     accounts.name AS account,
     skills.skill_id AS skill,
     budgets.rate AS budget_rate
@@ -186,6 +190,7 @@ func (q *Queries) RolloutByKey(ctx context.Context, key string) (RolloutByKeyRow
 		&i.Rollout.NSkipped,
 		&i.Rollout.NCanceled,
 		&i.Rollout.Requests,
+		&i.Rollout.Throttled,
 		&i.Rollout.CreatedBy,
 		&i.Rollout.Reason,
 		&i.Rollout.CreatedAt,
@@ -318,7 +323,7 @@ func (q *Queries) RolloutInsert(ctx context.Context, arg RolloutInsertParams) (i
 
 const rolloutList = `-- name: RolloutList :many
 SELECT
-    rollouts.id, rollouts.key, rollouts.account_id, rollouts.action, rollouts.skill_id, rollouts.stage, rollouts.state, rollouts.state_reason, rollouts.selector, rollouts.targets, rollouts.wave_ends, rollouts.wave_index, rollouts.wave_worked, rollouts.soak_until, rollouts.soak_ms, rollouts.max_failures, rollouts.acknowledged, rollouts.window_start, rollouts.window_end, rollouts.timezone, rollouts.start_at, rollouts.verify_timeout_ms, rollouts.observation_max_age_ms, rollouts.include_occupied, rollouts.weight, rollouts.price_requests, rollouts.price_minutes, rollouts.n_pending, rollouts.n_queued, rollouts.n_running, rollouts.n_verifying, rollouts.n_succeeded, rollouts.n_failed, rollouts.n_skipped, rollouts.n_canceled, rollouts.requests, rollouts.created_by, rollouts.reason, rollouts.created_at, rollouts.started_at, rollouts.ended_at,
+    rollouts.id, rollouts.key, rollouts.account_id, rollouts.action, rollouts.skill_id, rollouts.stage, rollouts.state, rollouts.state_reason, rollouts.selector, rollouts.targets, rollouts.wave_ends, rollouts.wave_index, rollouts.wave_worked, rollouts.soak_until, rollouts.soak_ms, rollouts.max_failures, rollouts.acknowledged, rollouts.window_start, rollouts.window_end, rollouts.timezone, rollouts.start_at, rollouts.verify_timeout_ms, rollouts.observation_max_age_ms, rollouts.include_occupied, rollouts.weight, rollouts.price_requests, rollouts.price_minutes, rollouts.n_pending, rollouts.n_queued, rollouts.n_running, rollouts.n_verifying, rollouts.n_succeeded, rollouts.n_failed, rollouts.n_skipped, rollouts.n_canceled, rollouts.requests, rollouts.throttled, rollouts.created_by, rollouts.reason, rollouts.created_at, rollouts.started_at, rollouts.ended_at,
     accounts.name AS account,
     skills.skill_id AS skill,
     budgets.rate AS budget_rate
@@ -401,6 +406,7 @@ func (q *Queries) RolloutList(ctx context.Context, arg RolloutListParams) ([]Rol
 			&i.Rollout.NSkipped,
 			&i.Rollout.NCanceled,
 			&i.Rollout.Requests,
+			&i.Rollout.Throttled,
 			&i.Rollout.CreatedBy,
 			&i.Rollout.Reason,
 			&i.Rollout.CreatedAt,
@@ -422,7 +428,7 @@ func (q *Queries) RolloutList(ctx context.Context, arg RolloutListParams) ([]Rol
 
 const rolloutLock = `-- name: RolloutLock :one
 SELECT
-    rollouts.id, rollouts.key, rollouts.account_id, rollouts.action, rollouts.skill_id, rollouts.stage, rollouts.state, rollouts.state_reason, rollouts.selector, rollouts.targets, rollouts.wave_ends, rollouts.wave_index, rollouts.wave_worked, rollouts.soak_until, rollouts.soak_ms, rollouts.max_failures, rollouts.acknowledged, rollouts.window_start, rollouts.window_end, rollouts.timezone, rollouts.start_at, rollouts.verify_timeout_ms, rollouts.observation_max_age_ms, rollouts.include_occupied, rollouts.weight, rollouts.price_requests, rollouts.price_minutes, rollouts.n_pending, rollouts.n_queued, rollouts.n_running, rollouts.n_verifying, rollouts.n_succeeded, rollouts.n_failed, rollouts.n_skipped, rollouts.n_canceled, rollouts.requests, rollouts.created_by, rollouts.reason, rollouts.created_at, rollouts.started_at, rollouts.ended_at,
+    rollouts.id, rollouts.key, rollouts.account_id, rollouts.action, rollouts.skill_id, rollouts.stage, rollouts.state, rollouts.state_reason, rollouts.selector, rollouts.targets, rollouts.wave_ends, rollouts.wave_index, rollouts.wave_worked, rollouts.soak_until, rollouts.soak_ms, rollouts.max_failures, rollouts.acknowledged, rollouts.window_start, rollouts.window_end, rollouts.timezone, rollouts.start_at, rollouts.verify_timeout_ms, rollouts.observation_max_age_ms, rollouts.include_occupied, rollouts.weight, rollouts.price_requests, rollouts.price_minutes, rollouts.n_pending, rollouts.n_queued, rollouts.n_running, rollouts.n_verifying, rollouts.n_succeeded, rollouts.n_failed, rollouts.n_skipped, rollouts.n_canceled, rollouts.requests, rollouts.throttled, rollouts.created_by, rollouts.reason, rollouts.created_at, rollouts.started_at, rollouts.ended_at,
     now()::timestamptz AS now
 FROM rollouts
 WHERE id = $1
@@ -474,6 +480,7 @@ func (q *Queries) RolloutLock(ctx context.Context, id int64) (RolloutLockRow, er
 		&i.Rollout.NSkipped,
 		&i.Rollout.NCanceled,
 		&i.Rollout.Requests,
+		&i.Rollout.Throttled,
 		&i.Rollout.CreatedBy,
 		&i.Rollout.Reason,
 		&i.Rollout.CreatedAt,
@@ -486,7 +493,7 @@ func (q *Queries) RolloutLock(ctx context.Context, id int64) (RolloutLockRow, er
 
 const rolloutLockKey = `-- name: RolloutLockKey :one
 SELECT
-    rollouts.id, rollouts.key, rollouts.account_id, rollouts.action, rollouts.skill_id, rollouts.stage, rollouts.state, rollouts.state_reason, rollouts.selector, rollouts.targets, rollouts.wave_ends, rollouts.wave_index, rollouts.wave_worked, rollouts.soak_until, rollouts.soak_ms, rollouts.max_failures, rollouts.acknowledged, rollouts.window_start, rollouts.window_end, rollouts.timezone, rollouts.start_at, rollouts.verify_timeout_ms, rollouts.observation_max_age_ms, rollouts.include_occupied, rollouts.weight, rollouts.price_requests, rollouts.price_minutes, rollouts.n_pending, rollouts.n_queued, rollouts.n_running, rollouts.n_verifying, rollouts.n_succeeded, rollouts.n_failed, rollouts.n_skipped, rollouts.n_canceled, rollouts.requests, rollouts.created_by, rollouts.reason, rollouts.created_at, rollouts.started_at, rollouts.ended_at,
+    rollouts.id, rollouts.key, rollouts.account_id, rollouts.action, rollouts.skill_id, rollouts.stage, rollouts.state, rollouts.state_reason, rollouts.selector, rollouts.targets, rollouts.wave_ends, rollouts.wave_index, rollouts.wave_worked, rollouts.soak_until, rollouts.soak_ms, rollouts.max_failures, rollouts.acknowledged, rollouts.window_start, rollouts.window_end, rollouts.timezone, rollouts.start_at, rollouts.verify_timeout_ms, rollouts.observation_max_age_ms, rollouts.include_occupied, rollouts.weight, rollouts.price_requests, rollouts.price_minutes, rollouts.n_pending, rollouts.n_queued, rollouts.n_running, rollouts.n_verifying, rollouts.n_succeeded, rollouts.n_failed, rollouts.n_skipped, rollouts.n_canceled, rollouts.requests, rollouts.throttled, rollouts.created_by, rollouts.reason, rollouts.created_at, rollouts.started_at, rollouts.ended_at,
     now()::timestamptz AS now
 FROM rollouts
 WHERE key = $1
@@ -538,6 +545,7 @@ func (q *Queries) RolloutLockKey(ctx context.Context, key string) (RolloutLockKe
 		&i.Rollout.NSkipped,
 		&i.Rollout.NCanceled,
 		&i.Rollout.Requests,
+		&i.Rollout.Throttled,
 		&i.Rollout.CreatedBy,
 		&i.Rollout.Reason,
 		&i.Rollout.CreatedAt,

@@ -160,7 +160,8 @@ SET
     n_failed = n_failed + @failed,
     n_skipped = n_skipped + @skipped,
     n_canceled = n_canceled + @canceled,
-    requests = requests + @requests
+    requests = requests + @requests,
+    throttled = throttled + @throttled
 WHERE id = @id;
 
 -- name: RolloutSetState :exec

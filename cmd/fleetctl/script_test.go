@@ -1,0 +1,128 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http/httptest"
+	"os"
+	osexec "os/exec"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/stretchr/testify/require"
+
+	"fleetd/internal/app"
+	"fleetd/internal/fleet"
+	"fleetd/internal/postgres/pgtest"
+	"fleetd/internal/simulator"
+	"fleetd/internal/store"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"fleetctl": main})
+}
+
+// testServer is a fleetd that scripts talk to.
+type testServer struct {
+	url   string
+	admin string // a token of the role admin
+}
+
+// startServer starts the real fleetd on a database of its own.
+func startServer(t *testing.T) testServer {
+	t.Helper()
+	dir := t.TempDir()
+	a, err := app.Start(t.Context(), app.Config{
+		DatabaseURL: pgtest.New(t), DataDir: dir, Listen: "127.0.0.1:0", Version: "v0-test", ShutdownTimeout: 10 * time.Second,
+	})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, a.Stop(context.WithoutCancel(t.Context()))) })
+	_, secret, err := a.Store().CreateToken(t.Context(), store.TokenParams{Name: "root", Role: fleet.RoleAdmin},
+		fleet.Actor{Name: "test", Role: fleet.RoleAdmin}, store.Idempotency{})
+	require.NoError(t, err)
+	return testServer{url: a.URL(), admin: secret}
+}
+
+// world is what a script's sim.json may say of the API that fleetd talks to.
+type world struct {
+	Units     int     `json:"units"`
+	Occupied  int     `json:"occupied"`
+	FailEvery int     `json:"fail_every"`
+	RPS       float64 `json:"rps"`
+}
+
+// TestScripts runs testdata/script against a real fleetd and a simulator of the
+// API, one of each for every script: they read like a manual.
+//
+// A script finds FLEETCTL_SERVER and FLEETCTL_TOKEN set, SIM (the simulator's
+// address), homes.csv (its inventory), and the files secret and refresh.
+func TestScripts(t *testing.T) {
+	t.Parallel()
+	scripts, err := filepath.Glob("testdata/script/*.txtar")
+	require.NoError(t, err)
+	require.NotEmpty(t, scripts)
+	for _, script := range scripts {
+		t.Run(filepath.Base(script), func(t *testing.T) {
+			t.Parallel()
+			testscript.Run(t, testscript.Params{
+				Files:               []string{script},
+				RequireExplicitExec: true,
+				RequireUniqueNames:  true,
+				Setup:               func(env *testscript.Env) error { return setUp(t, env) },
+				Cmds:                map[string]func(*testscript.TestScript, bool, []string){"exits": exits},
+			})
+		})
+	}
+}
+
+func setUp(t *testing.T, env *testscript.Env) error {
+	t.Helper()
+	w := world{Units: 60, RPS: 0}
+	if b, err := os.ReadFile(filepath.Join(env.WorkDir, "sim.json")); err == nil {
+		if err := json.Unmarshal(b, &w); err != nil {
+			return err
+		}
+	}
+	sim := simulator.New(simulator.Config{Units: w.Units, Properties: 3, Occupied: w.Occupied, FailEvery: w.FailEvery, RPS: w.RPS, Seed: 1})
+	srv := httptest.NewServer(sim)
+	t.Cleanup(srv.Close)
+	server := startServer(t)
+	env.Setenv("FLEETCTL_SERVER", server.url)
+	env.Setenv("FLEETCTL_TOKEN", server.admin)
+	env.Setenv("FLEETCTL_CONFIG", filepath.Join(env.WorkDir, "contexts.json"))
+	env.Setenv("SIM", srv.URL)
+	homes, err := os.Create(filepath.Join(env.WorkDir, "homes.csv"))
+	if err != nil {
+		return err
+	}
+	return errors.Join(
+		sim.WriteInventory(homes), homes.Close(),
+		os.WriteFile(filepath.Join(env.WorkDir, "secret"), []byte(simulator.DefaultClientSecret+"\n"), 0o600),
+		os.WriteFile(filepath.Join(env.WorkDir, "refresh"), []byte(simulator.DefaultRefreshToken+"\n"), 0o600),
+		os.WriteFile(filepath.Join(env.WorkDir, "token"), []byte(server.admin+"\n"), 0o600),
+	)
+}
+
+// exits runs a command and wants an exit code: exits 4 fleetctl account list.
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits CODE COMMAND [ARGS...]")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	got := 0
+	if err := ts.Exec(args[1], args[2:]...); err != nil {
+		exit, ok := errors.AsType[*osexec.ExitError](err)
+		if !ok {
+			ts.Fatalf("%s: %v", args[1], err)
+		}
+		got = exit.ExitCode()
+	}
+	if got != want {
+		ts.Fatalf("exit code %d, want %d", got, want)
+	}
+}

@@ -1,0 +1,72 @@
+package main
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+const planArgs = "enable --account acme --skill s --select all"
+
+func TestUsageErrors(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct{ args, want string }{
+		"an unknown noun":              {"acount list", `unknown command "acount" for "fleetctl"; did you mean account?`},
+		"an unknown verb":              {"account lst", `unknown command "lst" for "fleetctl account"; did you mean list`},
+		"an unknown flag":              {"account list --bogus", "unknown flag: --bogus"},
+		"an unknown output format":     {"account list -o yaml", `output format "yaml" is not one of table, json, csv, wide`},
+		"a missing argument":           {"account show", "NAME is missing"},
+		"one argument too many":        {"account show a b", `unexpected argument "b"`},
+		"an account without secrets":   {"account create acme --client-id x", "--client-secret-file is missing"},
+		"a rate of 0":                  {"account set acme --rate 0", `--rate "0" is not a rate: give requests a second above 0`},
+		"a negative rate":              {"account set acme --rate=-1", "is not a rate"},
+		"a rate that is no number":     {"account set acme --rate fast", "is not a rate"},
+		"a rate beyond numbers":        {"account set acme --rate NaN", "is not a rate"},
+		"a burst of 0":                 {"account set acme --burst 0", "--burst 0 is too small"},
+		"an unknown region":            {"account set acme --region us", `--region "us" is not one of na, eu, fe`},
+		"an unknown link mode":         {"account set acme --link-mode x", "is not one of none, delegated, codes"},
+		"region and URL":               {"account set acme --region na --api-url http://x", "exclude each other"},
+		"nothing to set":               {"account set acme", "nothing to set"},
+		"an import without an account": {"unit import x.csv", "--account is missing"},
+		"a bad selector":               {"unit list --account acme --select occupancy=gone", "--select: "},
+		"an unknown action":            {"rollout plan toggle --account acme --skill s --select all", `action "toggle" is not one of enable, disable`},
+		"no action":                    {"rollout plan --account acme --skill s --select all", "enable|disable is missing"},
+		"no skill":                     {"rollout plan enable --account acme --select all", "--skill is missing"},
+		"no homes":                     {"rollout plan enable --account acme --skill s", "say which homes"},
+		"homes twice":                  {"rollout plan " + planArgs + " --units-file x", "exclude each other"},
+		"a stage that does not exist":  {"rollout plan " + planArgs + " --stage prod", `--stage "prod" is not one of development, certification, live`},
+		"a window that never opens":    {"rollout plan " + planArgs + " --window 22:00-22:00", "--window: "},
+		"a window that is none":        {"rollout plan " + planArgs + " --window night", "--window: "},
+		"an empty wave":                {"rollout plan " + planArgs + " --wave 0", "--wave: "},
+		"a wave beyond all":            {"rollout plan " + planArgs + " --wave 101%", "--wave: "},
+		"a bad tolerance":              {"rollout plan " + planArgs + " --max-failures x", "--max-failures: "},
+		"an unknown time zone":         {"rollout plan " + planArgs + " --timezone Mars/Base", "is not a time zone"},
+		"a bad start":                  {"rollout plan " + planArgs + " --start-at tomorrow", `--start-at "tomorrow" is not a time`},
+		"a bad soak":                   {"rollout plan " + planArgs + " --soak 10", `--soak "10" is not a length of time`},
+		"a verify timeout of 0":        {"rollout plan " + planArgs + " --verify-timeout 0s", "--verify-timeout is 0"},
+		"a bad observation age":        {"rollout plan " + planArgs + " --observation-max-age old", "--observation-max-age"},
+		"a negative canary":            {"rollout plan " + planArgs + " --canary=-1", "--canary -1 is negative"},
+		"nobody to confirm":            {"rollout create " + planArgs, "stdin is not a terminal"},
+		"a timeout without a watch":    {"rollout create " + planArgs + " --yes --timeout 1s", "give it with --watch"},
+		"an unknown rollout state":     {"rollout list --state done", "is not one of scheduled, running"},
+		"an unknown target reason":     {"rollout targets x --reason bad", "is not one of forbidden"},
+		"retry of what did not fail":   {"rollout retry x --only occupied", "is not a reason of failure"},
+		"a token without a role":       {"token create --name x", `--role "" is not one of viewer, operator, admin`},
+		"a negative limit":             {"account list --limit=-1", "--limit is negative"},
+		"an unknown context":           {"account list --context prod", `there is no context "prod"`},
+		"a server that is no URL":      {"account list --server example.com", "is not an http:// or https:// URL"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFake(t, nil)
+			stdout, stderr := fleetctl(t, f, exitUsage, strings.Fields(tt.args)...)
+			require.Empty(t, stdout)
+			require.True(t, strings.HasPrefix(stderr, "error: "), stderr)
+			require.Contains(t, stderr, tt.want)
+			require.Contains(t, stderr, "--help")
+			require.Empty(t, f.seen(), "nothing was sent")
+		})
+	}
+}

@@ -1,0 +1,159 @@
+package server_test
+
+import (
+	"bytes"
+	"context"
+	"flag"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/stretchr/testify/require"
+
+	"fleetd/internal/fleet"
+	"fleetd/internal/postgres/pgtest"
+	"fleetd/internal/server"
+	"fleetd/internal/store"
+)
+
+var update = flag.Bool("update", false, "write the golden files instead of comparing with them")
+
+// fixture is a server on a database of its own, with one token of each role.
+type fixture struct {
+	url    string
+	store  *store.Store
+	pool   *pgxpool.Pool
+	tokens map[string]string // by role, and "none", "revoked", "expired"
+	log    *syncBuffer
+	ready  func(context.Context) error
+}
+
+// syncBuffer is a log that a test may read while requests write.
+type syncBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *syncBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *syncBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}
+
+// checker answers the check of an account without asking anybody.
+type checker struct{ store *store.Store }
+
+func (c checker) Check(ctx context.Context, account string) (store.AccountCheck, error) {
+	a, err := c.store.Account(ctx, account)
+	if err != nil {
+		return store.AccountCheck{}, err
+	}
+	return store.AccountCheck{
+		Account: a.Name,
+		Token:   store.CheckStep{OK: true, Message: "an access token was granted"},
+		API:     store.CheckStep{Message: "the API answered 403; grant the LWA client access in the console"},
+	}, nil
+}
+
+func newFixture(t *testing.T) *fixture {
+	t.Helper()
+	pool := pgtest.Pool(t)
+	keys, err := store.NewKeys(make([]byte, 32))
+	require.NoError(t, err)
+	f := &fixture{store: store.New(pool, keys), pool: pool, tokens: map[string]string{"none": ""}, log: &syncBuffer{}}
+	system := fleet.Actor{Name: "system"}
+	for name, p := range map[string]store.TokenParams{
+		"viewer":   {Role: fleet.RoleViewer},
+		"operator": {Role: fleet.RoleOperator},
+		"admin":    {Role: fleet.RoleAdmin},
+		"revoked":  {Role: fleet.RoleAdmin},
+		"expired":  {Role: fleet.RoleAdmin},
+	} {
+		p.Name = name
+		_, f.tokens[name], err = f.store.CreateToken(t.Context(), p, system, store.Idempotency{})
+		require.NoError(t, err)
+	}
+	_, err = f.store.RevokeToken(t.Context(), "revoked", "", system)
+	require.NoError(t, err)
+	_, err = pool.Exec(t.Context(), "UPDATE tokens SET expires_at = now() WHERE name = 'expired'")
+	require.NoError(t, err)
+	_, err = pool.Exec(t.Context(), "DELETE FROM log_entries")
+	require.NoError(t, err)
+	handler, err := server.New(server.Config{
+		Accounts: f.store, Units: f.store, Rollouts: f.store, Tokens: f.store, Log: f.store, Checker: checker{f.store},
+		Logger:   slog.New(slog.NewJSONHandler(f.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Registry: prometheus.NewRegistry(),
+		Ready: func(ctx context.Context) error {
+			if f.ready != nil {
+				return f.ready(ctx)
+			}
+			return f.store.Ping(ctx)
+		},
+		Version: "v1.2.3",
+	})
+	require.NoError(t, err)
+	s := httptest.NewUnstartedServer(handler)
+	s.Config = server.HTTPServer(handler, slog.New(slog.NewTextHandler(f.log, nil)))
+	s.Start()
+	t.Cleanup(s.Close)
+	f.url = s.URL
+	return f
+}
+
+// answer is what the server said.
+type answer struct {
+	status int
+	header http.Header
+	body   string
+}
+
+// call sends one request as the holder of a token.
+func (f *fixture) call(t *testing.T, as, method, path string, body io.Reader, header ...string) answer {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, f.url+path, body)
+	require.NoError(t, err)
+	if token, ok := f.tokens[as]; ok && token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	for i := 0; i < len(header); i += 2 {
+		req.Header.Set(header[i], header[i+1])
+	}
+	res, err := http.DefaultClient.Do(req)
+	require.NoError(t, err)
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	require.NoError(t, err)
+	return answer{status: res.StatusCode, header: res.Header, body: string(text)}
+}
+
+// account creates the account acme with a few homes.
+func (f *fixture) account(t *testing.T) {
+	t.Helper()
+	by := fleet.Actor{Name: "system"}
+	_, _, err := f.store.CreateAccount(t.Context(), store.AccountParams{
+		Name: "acme", ClientID: "client", ClientSecret: "s3cr3t", RefreshToken: "Atzr|token",
+	}, by, store.Idempotency{})
+	require.NoError(t, err)
+	_, _, err = f.store.ImportUnits(t.Context(), "acme", strings.NewReader(strings.Join([]string{
+		"unit_id,property,name,occupancy,labels",
+		"u1,maple-court,One,vacant,floor=1",
+		"u2,maple-court,Two,occupied,floor=2",
+		"u3,oak-park,Three,vacant,",
+	}, "\n")), store.ImportParams{}, by, store.Idempotency{})
+	require.NoError(t, err)
+}
