@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"fleetd/internal/app"
+	"fleetd/internal/fleet"
 )
 
 func newServe() *cobra.Command {
@@ -20,6 +21,9 @@ func newServe() *cobra.Command {
 			"another process (or the next start) goes on where it was.",
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if s.app.MaxInFlight == 0 { // to Config it would be the default
+				return fleet.Invalidf("--max-in-flight", "0 is out of range: use 1 to 10000")
+			}
 			cfg, err := s.config(cmd.ErrOrStderr())
 			if err != nil {
 				return err

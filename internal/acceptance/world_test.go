@@ -62,6 +62,8 @@ func newWorldOn(t *testing.T, cfg simulator.Config, database string) *world {
 	require.NoError(t, err)
 	w := &world{t: t, programs: built, sim: simulator.New(cfg), database: database, dir: t.TempDir()}
 	w.dataDir = filepath.Join(w.dir, "data")
+	// A private Postgres of root's runs as another user, who has to get there.
+	require.NoError(t, os.Chmod(filepath.Dir(w.dir), 0o711)) //nolint:gosec // as the folder of a service is
 	w.wire = &wire{next: w.sim}
 	server := httptest.NewServer(w.wire)
 	t.Cleanup(server.Close)

@@ -35,30 +35,18 @@ func mismatch(t client.Target, truth simulator.State) string {
 		}
 		return ""
 	case fleet.TargetSkipped:
-		ok := truth.Writes == 0
-		switch reason {
-		case fleet.ReasonAlreadyInState:
-			ok = ok && enabled
-		case fleet.ReasonOccupied:
-			ok = ok && truth.Class != simulator.ClassOK
-		default:
-			ok = false
-		}
+		ok := truth.Writes == 0 &&
+			(reason == fleet.ReasonAlreadyInState && enabled || reason == fleet.ReasonOccupied && truth.Class != simulator.ClassOK)
 		if !ok {
 			return fmt.Sprintf("recorded skipped (%s), but %s", reason, is)
 		}
 		return ""
 	case fleet.TargetFailed:
-		ok := !enabled
-		switch reason {
-		case fleet.ReasonForbidden:
-			ok = ok && truth.Class == simulator.ClassForbidden
-		case fleet.ReasonUnitNotFound:
-			ok = ok && truth.Class == simulator.ClassNotFound
-		case fleet.ReasonEnablingFailed:
-			ok = ok && truth.Status == fleet.StatusEnablingFailed
-		default: // other reasons say no more than that it is not enabled
-		}
+		// Other reasons say no more than that it is not enabled.
+		ok := !enabled &&
+			(reason != fleet.ReasonForbidden || truth.Class == simulator.ClassForbidden) &&
+			(reason != fleet.ReasonUnitNotFound || truth.Class == simulator.ClassNotFound) &&
+			(reason != fleet.ReasonEnablingFailed || truth.Status == fleet.StatusEnablingFailed)
 		if !ok {
 			return fmt.Sprintf("recorded failed (%s), but %s", reason, is)
 		}

@@ -85,7 +85,7 @@ func (d *demo) held(ctx context.Context, before []string) ([]string, error) {
 // inState is the units whose target is in a state now.
 func (d *demo) inState(ctx context.Context, state fleet.TargetState) ([]string, error) {
 	var units []string
-	params := client.ListTargetsParams{State: ref(client.ListTargetsParamsState(state))}
+	params := client.ListTargetsParams{State: new(client.ListTargetsParamsState(state))}
 	err := d.targets(ctx, params, func(t client.Target) { units = append(units, t.UnitID) })
 	return units, err
 }
@@ -101,7 +101,7 @@ func firstSince(sim *simulator.Simulator, unitID string, since time.Time) (simul
 
 // targets lists targets of the rollout, however many there are.
 func (d *demo) targets(ctx context.Context, params client.ListTargetsParams, each func(client.Target)) error {
-	params.Limit = ref(int64(1000))
+	params.Limit = new(int64(1000))
 	for {
 		page, err := d.api.ListTargets(ctx, d.rollout.ID, params)
 		if err != nil {

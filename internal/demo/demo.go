@@ -62,6 +62,9 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	d.p.text("fleetd demo: %s homes, an API that allows %.0f requests a second and misbehaves%s.",
 		count(cfg.Homes), trueRate(cfg.Homes), map[bool]string{false: ", and a kill -9 half-way"}[cfg.NoKill])
 	d.p.text("Everything runs on this machine; no request leaves it.")
+	if err := d.chooseListen(ctx); err != nil {
+		return err
+	}
 	for _, step := range []func(context.Context) error{
 		d.buildWorld, d.createAccount, d.importHomes, d.planRollout, d.runRollout,
 	} {
@@ -70,7 +73,8 @@ func Run(ctx context.Context, cfg Config) (err error) {
 		}
 	}
 	err = d.report(ctx)
-	if failed := (*CheckError)(nil); cfg.Exit || err != nil && !errors.As(err, &failed) {
+	var failed *CheckError
+	if cfg.Exit || err != nil && !errors.As(err, &failed) {
 		return err
 	}
 	return errors.Join(err, d.stay(ctx)) // what failed can be looked at
@@ -90,7 +94,8 @@ func (d *demo) stay(ctx context.Context) error {
 // end takes everything down in the reverse order of its coming up, and turns the
 // end of ctx into a plain sentence.
 func (d *demo) end(ctx context.Context, err error) error {
-	interrupted := ctx.Err() != nil && (err == nil || errors.Is(err, context.Cause(ctx)))
+	var failed *CheckError
+	interrupted := ctx.Err() != nil && !errors.As(err, &failed) // whatever broke, it broke because of that
 	if interrupted {
 		d.p.text("")
 		d.p.text("Stopping.")

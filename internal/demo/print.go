@@ -33,7 +33,7 @@ type printer struct {
 
 func newPrinter(w io.Writer) *printer {
 	p := &printer{w: w}
-	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) { //nolint:gosec // a file descriptor fits
+	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		p.terminal = os.Getenv("TERM") != "dumb"
 		p.colored = p.terminal && os.Getenv("NO_COLOR") == ""
 	}
@@ -86,7 +86,7 @@ func (p *printer) command(args ...string) {
 
 // count groups digits: 1,234,567.
 func count[T int | int64 | uint64](n T) string {
-	s := strconv.FormatInt(int64(n), 10) //nolint:gosec // counts of a demo
+	s := strconv.FormatInt(int64(n), 10)
 	for i := len(s) - 3; i > 0; i -= 3 {
 		s = s[:i] + "," + s[i:]
 	}

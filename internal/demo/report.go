@@ -88,7 +88,7 @@ func (d *demo) printRequests(s simulator.Stats) {
 	}
 	d.p.fact("Faults", "%s", faultsText(s.Faults))
 	d.p.fact("Writes", "%s, at most %d to one home", count(s.Writes), s.MaxWrites)
-	d.p.fact("Tokens", "refreshed %d times", s.TokenRefreshes)
+	d.p.fact("Tokens", "refreshed %s", times(s.TokenRefreshes))
 }
 
 // faultsText sums up how the API misbehaved, the most frequent ways first.
@@ -141,12 +141,7 @@ func (d *demo) verdicts(total int, wrong []string, s simulator.Stats) []verdict 
 	return list
 }
 
-func times(n uint64) string {
-	if n == 0 {
-		return "0 times"
-	}
-	return things(n, "time")
-}
+func times(n uint64) string { return things(n, "time") }
 
 // printVerdicts prints the checks and returns a *CheckError when one did not hold.
 func (d *demo) printVerdicts(list []verdict) error {

@@ -40,10 +40,10 @@ func (d *demo) createAccount(ctx context.Context) error {
 	d.p.command("fleetctl account create "+account, "--client-id "+simulator.DefaultClientID,
 		"--client-secret-file "+secret, "--refresh-token-file "+refresh,
 		"--api-url "+d.simURL, "--token-url "+d.simURL+"/auth/o2/token", "--rate "+rate)
-	_, err = d.api.CreateAccount(ctx, client.CreateAccountParams{IdempotencyKey: ref(rand.Text())}, client.AccountCreate{
+	_, err = d.api.CreateAccount(ctx, client.CreateAccountParams{IdempotencyKey: new(rand.Text())}, client.AccountCreate{
 		Name: account, ClientID: simulator.DefaultClientID,
 		ClientSecret: simulator.DefaultClientSecret, RefreshToken: simulator.DefaultRefreshToken,
-		APIURL: &d.simURL, TokenURL: ref(d.simURL + "/auth/o2/token"), Rate: &rate, Reason: ref("fleetd demo"),
+		APIURL: &d.simURL, TokenURL: new(d.simURL + "/auth/o2/token"), Rate: &rate, Reason: new("fleetd demo"),
 	})
 	if err != nil {
 		return fmt.Errorf("create the account: %w", err)
@@ -84,12 +84,12 @@ func (d *demo) importHomes(ctx context.Context) error {
 		return err
 	}
 	d.p.command("fleetctl unit import "+path, "--account "+account)
-	f, err := os.Open(path) //nolint:gosec // our own file
+	f, err := os.Open(path)
 	if err != nil {
 		return fmt.Errorf("open the inventory: %w", err)
 	}
-	defer f.Close() //nolint:errcheck // it was only read
-	r, err := d.api.ImportUnits(ctx, account, client.ImportUnitsParams{IdempotencyKey: ref(rand.Text())}, f)
+	defer f.Close()
+	r, err := d.api.ImportUnits(ctx, account, client.ImportUnitsParams{IdempotencyKey: new(rand.Text())}, f)
 	if err != nil {
 		return fmt.Errorf("import the homes: %w", err)
 	}
@@ -101,7 +101,7 @@ func (d *demo) importHomes(ctx context.Context) error {
 }
 
 func (d *demo) writeInventory(path string) error {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600) //nolint:gosec // our own file
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
 	if err != nil {
 		return fmt.Errorf("write the inventory: %w", err)
 	}
@@ -111,9 +111,9 @@ func (d *demo) writeInventory(path string) error {
 // request is the rollout of the demo.
 func (d *demo) request() client.RolloutRequest {
 	return client.RolloutRequest{
-		Account: account, Action: client.RolloutRequestAction(fleet.ActionEnable), SkillID: skill, Selector: ref("all"),
-		Canary: ref(int64(min(20, d.cfg.Homes/20))), Waves: &[]string{"10%", "40%"}, MaxFailures: ref("5%"),
-		VerifyTimeout: ref("2m"), Reason: ref("fleetd demo"),
+		Account: account, Action: client.RolloutRequestAction(fleet.ActionEnable), SkillID: skill, Selector: new("all"),
+		Canary: new(int64(min(20, d.cfg.Homes/20))), Waves: &[]string{"10%", "40%"}, MaxFailures: new("5%"),
+		VerifyTimeout: new("2m"), Reason: new("fleetd demo"),
 	}
 }
 
@@ -158,7 +158,7 @@ func (d *demo) runRollout(ctx context.Context) error {
 	d.p.step("The rollout")
 	d.p.command(d.rolloutCommand("create", "--watch")...)
 	d.sim.Reset(true) // what was counted so far was the check of the account
-	r, err := d.api.CreateRollout(ctx, client.CreateRolloutParams{IdempotencyKey: ref(rand.Text())}, d.request())
+	r, err := d.api.CreateRollout(ctx, client.CreateRolloutParams{IdempotencyKey: new(rand.Text())}, d.request())
 	if err != nil {
 		return fmt.Errorf("create the rollout: %w", err)
 	}
@@ -179,12 +179,12 @@ func (d *demo) invite() {
 	for _, c := range [][2]string{
 		{"fleetctl rollout show " + id, "how it went"},
 		{"fleetctl rollout targets " + id + " --state failed", "which homes failed, and why"},
-		{"fleetctl rollout retry " + id, "those homes again"},
-		{"fleetctl rollout plan disable --account " + account + " --skill " + skill + " --select property=maple-court", "the way back, for one property"},
+		{"fleetctl rollout retry " + id, "send those homes again"},
+		{"fleetctl unit list --account " + account + " --select occupancy=occupied", "homes with residents, which were left alone"},
 		{"fleetctl log", "who did what"},
 		{"curl -s " + serverURL(d.listen) + "/metrics", "what Prometheus sees"},
 	} {
-		d.p.text("   %s  %s", c[0], d.p.paint(dim, "# "+c[1]))
+		d.p.text("   %-62s  %s", c[0], d.p.paint(dim, "# "+c[1]))
 	}
 	d.p.text("\n   Ctrl-C stops everything and removes it.")
 }
@@ -200,5 +200,3 @@ func commandFolder(program string) string {
 	}
 	return dir
 }
-
-func ref[T any](v T) *T { return &v }

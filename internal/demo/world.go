@@ -65,9 +65,6 @@ func (d *demo) buildWorld(ctx context.Context) error {
 	}
 	d.p.fact("API", "simulated, %s: %.0f requests a second, bursts of %d; then 429 with Retry-After", d.simURL, trueRate(d.cfg.Homes), trueBurst)
 	d.p.fact("", "it loses answers, answers 5xx, says ENABLING, and does not know or forbids some homes")
-	if err := d.chooseListen(ctx); err != nil {
-		return err
-	}
 	path := filepath.Join(d.dir, "fleetd.log")
 	if d.logFile, err = os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600); err != nil {
 		return fmt.Errorf("open the worker's log: %w", err)
@@ -123,7 +120,7 @@ func (d *demo) chooseListen(ctx context.Context) error {
 	host, _, _ := net.SplitHostPort(d.cfg.Listen) // Validate has split it
 	for _, port := range []string{"8081", "8082", "8083", "8088", "8888", "0"} {
 		if d.listen, err = free(ctx, net.JoinHostPort(host, port)); err == nil {
-			d.p.fact("", "%s is taken, so fleetd uses %s; --listen chooses another", d.cfg.Listen, d.listen)
+			d.p.text("%s is taken, so fleetd listens on %s; --listen chooses another.", d.cfg.Listen, d.listen)
 			return nil
 		}
 	}
@@ -195,17 +192,20 @@ func (d *demo) workerEnded() error {
 	if d.worker.err != nil {
 		how = d.worker.err.Error()
 	}
-	return fmt.Errorf("fleetd (process %d) ended by itself: %s: %s", d.worker.pid(), how, lastLine(d.logFile.Name()))
+	return fmt.Errorf("fleetd (process %d) ended by itself: %s%s", d.worker.pid(), how, lastError(d.logFile.Name()))
 }
 
-// lastLine is what a log says last.
-func lastLine(path string) string {
-	text, err := os.ReadFile(path) //nolint:gosec // our own log
+// lastError is the error that a log ends with, if it does, with a colon before it.
+func lastError(path string) string {
+	text, err := os.ReadFile(path)
 	if err != nil {
-		return err.Error()
+		return ""
 	}
 	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
-	return lines[len(lines)-1]
+	if last, ok := strings.CutPrefix(lines[len(lines)-1], "error: "); ok {
+		return ": " + last
+	}
+	return ""
 }
 
 // createToken makes an admin's token in the database, as `fleetd token create` does.

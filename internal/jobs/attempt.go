@@ -42,11 +42,9 @@ type attempt struct {
 
 	// inDoubt: a write of ours may have been done and nothing seen since tells.
 	inDoubt bool
-	// wrote: a write of ours may have been done, ever.
-	wrote bool
 	// mustRead: what was seen before is no ground to write on.
 	mustRead  bool
-	writes    int
+	writes    int // of ours that may have been done
 	attempts  int
 	before    *fleet.Observation
 	after     *fleet.Observation
@@ -56,68 +54,78 @@ type attempt struct {
 }
 
 func newAttempt(t *store.ClaimedTarget, spec store.RolloutSpec, acc *Account, g gate) *attempt {
-	crashed := t.Prior == fleet.TargetRunning
-	return &attempt{
+	a := &attempt{
 		t: t, spec: spec, acc: acc, gate: g, now: time.Now,
-		inDoubt:  crashed || (t.Prior == fleet.TargetVerifying && t.Writes > 0),
-		wrote:    crashed || t.Writes > 0,
+		inDoubt:  t.Prior == fleet.TargetVerifying && t.Writes > 0,
 		mustRead: t.Prior != fleet.TargetQueued,
-		writes: t.Writes, attempts: t.Attempts, before: t.Before, verifyBy: t.VerifyBy,
+		writes:   t.Writes, attempts: t.Attempts, before: t.Before, verifyBy: t.VerifyBy,
 	}
+	if t.Prior == fleet.TargetRunning { // a run of this job ended without a word: it may have written
+		a.inDoubt = true
+		a.writes++
+	}
+	return a
 }
 
 // run reads where it must, writes where a read or a fresh observation shows that
-// it must, and says what to record.
+// it must, once at most, and says what to record.
 func (a *attempt) run(ctx context.Context) store.TargetRecord {
-	if !a.wrote && a.t.Occupancy != fleet.OccupancyVacant && !a.spec.IncludeOccupied {
+	if !a.wrote() && a.occupied() {
 		return a.skipped(fleet.ReasonOccupied)
 	}
 	seen, known := a.known()
-	for {
-		if !known {
-			var err error
-			if seen, err = a.read(ctx); err != nil {
-				return a.readFailed(err)
-			}
-			a.inDoubt = false
+	if !known {
+		var err error
+		if seen, err = a.read(ctx); err != nil {
+			return a.readFailed(err)
 		}
-		known = false
-		a.saw(seen)
-		switch a.look(seen) {
-		case sightWanted:
-			if a.wrote {
-				return a.ended(fleet.TargetSucceeded, "", "")
-			}
-			return a.skipped(fleet.ReasonAlreadyInState)
-		case sightPending, sightNoLink:
-			return a.verifying(seen)
-		case sightBroken:
-			if a.wrote {
-				return a.failed(fleet.ReasonEnablingFailed, "the API reports ENABLING_FAILED")
-			}
-		case sightOther:
-		}
-		if a.writes >= maxWrites {
-			return a.failed(a.exhausted(), "written several times, and each time a later read showed that it was not done")
-		}
-		answer, err := a.write(ctx)
-		if err != nil {
-			if record, done := a.writeFailed(ctx, err); done {
-				return record
-			}
-			continue // a read decides
-		}
-		a.inDoubt, a.verifyBy = false, time.Time{}
-		a.saw(answer)
-		switch a.look(answer) {
-		case sightWanted:
-			return a.ended(fleet.TargetSucceeded, "", "")
-		case sightBroken:
-			return a.failed(fleet.ReasonEnablingFailed, "the API reports ENABLING_FAILED")
-		case sightPending, sightNoLink, sightOther:
-			return a.verifying(answer)
-		}
+		a.inDoubt = false
 	}
+	a.saw(seen)
+	switch s := a.look(seen); {
+	case s == sightWanted:
+		return a.asWanted()
+	case s == sightPending, s == sightNoLink && a.wrote():
+		return a.verifying(seen)
+	case s == sightBroken && a.wrote():
+		return a.failed(fleet.ReasonEnablingFailed, "the API reports ENABLING_FAILED")
+	}
+	switch {
+	case a.occupied(): // by now: what was written before was seen not done
+		return a.skipped(fleet.ReasonOccupied)
+	case a.writes >= maxWrites:
+		return a.failed(a.exhausted(), "written several times, and each time a later read showed that it was not done")
+	}
+	answer, err := a.write(ctx)
+	if err != nil {
+		return a.writeFailed(ctx, err)
+	}
+	a.inDoubt, a.verifyBy = false, time.Time{}
+	a.saw(answer)
+	switch a.look(answer) {
+	case sightWanted:
+		return a.ended(fleet.TargetSucceeded, "", "")
+	case sightBroken:
+		return a.failed(fleet.ReasonEnablingFailed, "the API reports ENABLING_FAILED")
+	case sightPending, sightNoLink, sightOther:
+	}
+	return a.verifying(answer)
+}
+
+// wrote reports whether a write of ours may have been done, ever.
+func (a *attempt) wrote() bool { return a.writes > 0 }
+
+// occupied reports whether the home must be left alone.
+func (a *attempt) occupied() bool {
+	return a.t.Occupancy != fleet.OccupancyVacant && !a.spec.IncludeOccupied
+}
+
+// asWanted is the outcome of a home that was seen in the wanted state.
+func (a *attempt) asWanted() store.TargetRecord {
+	if a.wrote() {
+		return a.ended(fleet.TargetSucceeded, "", "")
+	}
+	return a.skipped(fleet.ReasonAlreadyInState)
 }
 
 // saw keeps an observation as evidence.
@@ -126,7 +134,7 @@ func (a *attempt) saw(o fleet.Observation) {
 		return
 	}
 	a.after = &o
-	if a.before == nil && !a.wrote {
+	if a.before == nil && !a.wrote() {
 		a.before = &o
 	}
 }
@@ -137,11 +145,11 @@ func (a *attempt) known() (fleet.Observation, bool) {
 	switch {
 	case a.mustRead:
 		return fleet.Observation{}, false
-	case a.spec.ObservationAny && o == nil && !a.wrote:
+	case a.spec.ObservationAny && o == nil && a.t.Requests == 0:
 		return fleet.Observation{}, true // taken for absent, as the operator asked
 	case o == nil, !a.spec.ObservationAny && a.now().Sub(o.ObservedAt) > a.spec.ObservationMaxAge:
 		return fleet.Observation{}, false
-	case a.look(*o) == sightPending, a.look(*o) == sightNoLink:
+	case a.look(*o) == sightPending:
 		return fleet.Observation{}, false // it has moved on since
 	}
 	return *o, true
@@ -172,15 +180,9 @@ func (a *attempt) write(ctx context.Context) (fleet.Observation, error) {
 		return a.gate.MayWrite(ctx, a.spec.ID)
 	})
 	answer, err := a.send(ctx)
-	v := verdictHold
-	var codeErr *codeError
-	if err != nil && !errors.As(err, &codeErr) {
-		v, _ = judge(err, true)
-	}
-	if err == nil || v == verdictDoubt {
-		a.wrote = true
-	}
-	if err == nil || v != verdictHold {
+	if err == nil {
+		a.writes++
+	} else if v, _ := judge(err, true); v == verdictDoubt {
 		a.writes++
 	}
 	return answer, err
@@ -243,39 +245,38 @@ func (a *attempt) readFailed(err error) store.TargetRecord {
 	return a.record(fleet.TargetQueued, a.now().Add(rollout.Backoff(a.attempts, rand.Float64())))
 }
 
-// writeFailed says what follows a write that ended badly. done is false when a
-// read at once is what follows.
-func (a *attempt) writeFailed(ctx context.Context, err error) (record store.TargetRecord, done bool) {
+// writeFailed says what follows a write that ended badly.
+func (a *attempt) writeFailed(ctx context.Context, err error) store.TargetRecord {
 	var codeErr *codeError
 	if errors.As(err, &codeErr) {
 		if a.attempts++; codeErr.refused || a.attempts >= maxAttempts {
-			return a.failed(fleet.ReasonAccountLinkFailed, message(err)), true
+			return a.failed(fleet.ReasonAccountLinkFailed, message(err))
 		}
-		return a.record(fleet.TargetQueued, a.now().Add(rollout.Backoff(a.attempts, rand.Float64()))), true
+		return a.record(fleet.TargetQueued, a.now().Add(rollout.Backoff(a.attempts, rand.Float64())))
 	}
 	v, reason := judge(err, true)
 	switch v {
 	case verdictHold:
-		return a.held(err), true
+		return a.held(err)
 	case verdictDoubt:
 		a.inDoubt = true
 		a.attempts++
-		return a.record(fleet.TargetVerifying, a.now().Add(doubtDelay)), true
+		return a.record(fleet.TargetVerifying, a.now().Add(doubtDelay))
 	case verdictRetry:
 		if a.attempts++; a.attempts >= maxAttempts {
-			return a.failed(reason, message(err)), true
+			return a.failed(reason, message(err))
 		}
-		return a.record(fleet.TargetQueued, a.now().Add(rollout.Backoff(a.attempts, rand.Float64()))), true
+		return a.record(fleet.TargetQueued, a.now().Add(rollout.Backoff(a.attempts, rand.Float64())))
 	case verdictConfirm:
-		return a.confirm(ctx, err, reason), true
+		return a.confirm(ctx, err, reason)
 	case verdictLookup:
 		if a.spec.Action == fleet.ActionDisable {
-			return a.confirm(ctx, err, reason), true
+			return a.confirm(ctx, err, reason)
 		}
-		return a.lookup(ctx, err), true
+		return a.lookup(ctx, err)
 	case verdictFail:
 	}
-	return a.failed(reason, message(err)), true
+	return a.failed(reason, message(err))
 }
 
 // confirm reads after a refusal: the home may be as wanted all the same.
@@ -290,10 +291,7 @@ func (a *attempt) confirm(ctx context.Context, refusal error, reason fleet.Reaso
 	a.saw(seen)
 	switch a.look(seen) {
 	case sightWanted:
-		if a.wrote {
-			return a.ended(fleet.TargetSucceeded, "", "")
-		}
-		return a.skipped(fleet.ReasonAlreadyInState)
+		return a.asWanted()
 	case sightPending, sightNoLink:
 		return a.verifying(seen)
 	case sightOther, sightBroken:
@@ -318,11 +316,6 @@ func (a *attempt) lookup(ctx context.Context, notFound error) store.TargetRecord
 
 // exhausted is the reason of a target whose writes were never done.
 func (a *attempt) exhausted() fleet.Reason {
-	if a.lastErr != nil {
-		if _, reason := judge(a.lastErr, true); reason != "" {
-			return reason
-		}
-	}
 	if a.spec.Action == fleet.ActionEnable {
 		return fleet.ReasonEnablingFailed
 	}
@@ -349,7 +342,7 @@ func (a *attempt) held(err error) store.TargetRecord {
 	default: // it waited too long for its turn
 		next = a.now().Add(rollout.Backoff(1, rand.Float64()))
 	}
-	if a.wrote {
+	if a.wrote() {
 		if next.IsZero() {
 			next = a.now()
 			if !errors.Is(err, context.Canceled) {
@@ -389,7 +382,7 @@ func (a *attempt) failed(reason fleet.Reason, msg string) store.TargetRecord {
 func (a *attempt) ended(state fleet.TargetState, reason fleet.Reason, msg string) store.TargetRecord {
 	a.attempts = max(a.attempts, 1)
 	r := a.record(state, time.Time{})
-	r.Reason, r.Message, r.VerifyBy = reason, msg, time.Time{}
+	r.Reason, r.Message, r.VerifyBy, r.InDoubt = reason, msg, time.Time{}, a.inDoubt
 	return r
 }
 

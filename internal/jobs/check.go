@@ -6,6 +6,7 @@ import (
 	"net/http"
 
 	"fleetd/internal/fleet"
+	"fleetd/internal/lwa"
 	"fleetd/internal/remote"
 	"fleetd/internal/residential"
 	"fleetd/internal/store"
@@ -35,7 +36,11 @@ func (r *Runner) Check(ctx context.Context, account string) (store.AccountCheck,
 	out.Token = store.CheckStep{OK: true, Message: "an access token was granted"}
 	_, err := acc.API.Page(ctx, probeUnit, "", residential.ListOpts{PageSize: 1})
 	var apiErr *remote.Error
+	var unauthorized *lwa.UnauthorizedError
 	switch {
+	case errors.As(err, &unauthorized): // the token in hand was revoked, and no other is granted
+		out.Token = store.CheckStep{Message: message(unauthorized)}
+		out.API.Message = "it refuses the access token in hand, and there is no other"
 	case err == nil:
 		out.API = store.CheckStep{OK: true, Message: "the API answered"}
 	case errors.As(err, &apiErr) && (apiErr.Status == http.StatusNotFound || apiErr.Status == http.StatusBadRequest):

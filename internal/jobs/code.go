@@ -39,16 +39,19 @@ func mintCode(ctx context.Context, client *http.Client, url string, req CodeRequ
 	if err != nil {
 		return "", &codeError{refused: true, err: err}
 	}
-	ctx, cancel := context.WithTimeout(ctx, mintTimeout)
+	mintCtx, cancel := context.WithTimeout(ctx, mintTimeout)
 	defer cancel()
-	hr, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
+	hr, err := http.NewRequestWithContext(mintCtx, http.MethodPost, url, bytes.NewReader(body))
 	if err != nil {
 		return "", &codeError{refused: true, err: errors.New("the account's code URL cannot be used: mend it with fleetctl account set --code-url")}
 	}
 	hr.Header.Set("Content-Type", "application/json")
 	hr.Header.Set("Accept", "application/json")
 	resp, err := client.Do(hr)
-	if err != nil {
+	switch {
+	case err != nil && ctx.Err() != nil: // the job is stopped or out of time: nobody is to blame
+		return "", ctx.Err()
+	case err != nil:
 		return "", &codeError{err: errors.New("it did not answer")} // the error itself prints the URL
 	}
 	defer resp.Body.Close()

@@ -54,7 +54,7 @@ type Runner struct {
 	loops   sync.WaitGroup
 	release context.CancelFunc // of the control loop
 	cancel  context.CancelFunc // of the other loops
-	groups context.CancelFunc // of the groups, which outlive the workers
+	groups  context.CancelFunc // of the groups, which outlive the workers
 }
 
 // NewRunner registers the process and prepares its work; Start begins it.

@@ -7,6 +7,7 @@ import (
 
 	"fleetd/internal/fleet"
 	"fleetd/internal/lwa"
+	"fleetd/internal/ratelimit"
 	"fleetd/internal/remote"
 )
 
@@ -37,19 +38,22 @@ func judge(err error, write bool) (verdict, fleet.Reason) {
 	var token *lwa.TokenError
 	var budget *remote.BudgetError
 	var apiErr *remote.Error
+	var own *fleet.Error
 	known := errors.As(err, &apiErr)
 	inDoubt := known && apiErr.MaybeSent()
 	switch {
 	case inDoubt && write:
 		return verdictDoubt, reasonOf(apiErr)
 	case errors.Is(err, ErrHeld), errors.As(err, &unauthorized), errors.As(err, &token), errors.As(err, &budget),
-		errors.Is(err, context.Canceled):
+		errors.Is(err, ratelimit.ErrClosed), errors.Is(err, context.Canceled):
 		return verdictHold, ""
 	case errors.Is(err, context.DeadlineExceeded) && (!known || apiErr.Status == 0) && !errors.Is(err, remote.ErrTimeout):
 		return verdictHold, "" // it waited for a slot all the while
+	case errors.As(err, &own) && own.Code == fleet.CodeInvalid, errors.Is(err, remote.ErrBuild): // it never left, and never will
+		return verdictFail, fleet.ReasonInvalidRequest
 	case !known:
 		return verdictRetry, fleet.ReasonTransportError
-	case apiErr.Status == http.StatusNotFound && apiErr.Temporary(): // a page that a proxy made up
+	case apiErr.Status == http.StatusNotFound && (apiErr.HTML || apiErr.Temporary()): // a page that a proxy made up
 		return verdictRetry, fleet.ReasonServerError
 	}
 	switch apiErr.Status {
@@ -78,7 +82,7 @@ func judge(err error, write bool) (verdict, fleet.Reason) {
 // reasonOf is the reason a target fails for when an error stays.
 func reasonOf(err *remote.Error) fleet.Reason {
 	switch {
-	case err.Status >= http.StatusInternalServerError:
+	case err.Status >= http.StatusInternalServerError, err.Status >= http.StatusMultipleChoices && err.Temporary():
 		return fleet.ReasonServerError
 	case err.Status >= http.StatusMultipleChoices:
 		return fleet.ReasonInvalidRequest
@@ -131,8 +135,8 @@ func lookDisable(stage fleet.Stage, o fleet.Observation) sight {
 	case fleet.StatusDisabling:
 		return sightPending
 	case fleet.StatusEnabled:
-		if o.Stage != stage {
-			return sightWanted // this stage is not enabled
+		if o.Stage != stage && o.Stage != "" {
+			return sightWanted // another stage is enabled, and one at a time is
 		}
 	case fleet.StatusEnabling, fleet.StatusEnablingFailed, fleet.StatusDisablingFailed:
 	}

@@ -41,7 +41,7 @@ func TestEveryOperationIsDescribed(t *testing.T) {
 type apiOperation struct {
 	Method    string
 	Path      string
-	ID        string                     `json:"operationId"`
+	ID        string                     `json:"operationId"` //nolint:tagliatelle // OpenAPI spells it so.
 	Summary   string                     `json:"summary"`
 	Responses map[string]json.RawMessage `json:"responses"`
 }

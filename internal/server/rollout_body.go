@@ -7,6 +7,7 @@ import (
 	"mime"
 	"net/http"
 	"reflect"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -50,8 +51,8 @@ func decodeRollout(r io.Reader, to *rolloutRequest) error {
 		if err != nil {
 			return plainJSONError(err)
 		}
-		key, _ := name.(string) // A key of an object is a string.
-		if key == "unit_ids" {
+		key, _ := name.(string)                 // A key of an object is a string.
+		if strings.EqualFold(key, "unit_ids") { // as encoding/json takes the other names
 			if units, err = decodeStrings(dec); err != nil {
 				return err
 			}

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"net/http"
+	"slices"
 	"time"
 
 	"fleetd/internal/fleet"
@@ -141,7 +142,7 @@ func (r *rolloutRequest) params() (store.RolloutParams, error) {
 	if p.Stage == "" {
 		p.Stage = fleet.StageLive
 	}
-	if !isOneOf(p.Stage, fleet.Stages()) {
+	if !slices.Contains(fleet.Stages(), p.Stage) {
 		return p, fleet.Invalidf("stage", "%q is not a stage; use development, certification or live", cut(r.Stage))
 	}
 	if r.StartAt != nil {
@@ -173,15 +174,6 @@ const (
 	maxSkillID = 255
 	maxReason  = 1000
 )
-
-func isOneOf[T comparable](v T, of []T) bool {
-	for _, x := range of {
-		if v == x {
-			return true
-		}
-	}
-	return false
-}
 
 func (s *server) planRollout(ctx context.Context, in *struct{ JSON RolloutBody }) (*planOut, error) {
 	p, err := in.JSON.request.params()
@@ -331,7 +323,7 @@ func rolloutAnswer(r store.Rollout, err error) (*rolloutOut, error) {
 // knownReason refuses what no target can fail or be skipped for: a filter with a
 // typing mistake must not look like an empty answer.
 func knownReason(field, reason string, known []fleet.Reason) error {
-	if reason == "" || isOneOf(fleet.Reason(reason), known) {
+	if reason == "" || slices.Contains(known, fleet.Reason(reason)) {
 		return nil
 	}
 	return fleet.Invalidf(field, "%q is not a reason; the reasons are %v", cut(reason), known)

@@ -56,7 +56,7 @@ func NewKeys(key []byte) (*Keys, error) {
 // LoadKeys reads the key file: 32 bytes in base64 (standard or URL alphabet), with
 // white space around it. Errors name the file and the mend, never its content.
 func LoadKeys(file string) (*Keys, error) {
-	f, err := os.Open(file) //nolint:gosec // The operator names the key file.
+	f, err := os.Open(file)
 	if err != nil {
 		return nil, fmt.Errorf("read the encryption key file (--encryption-key-file): %w", err)
 	}
@@ -81,7 +81,7 @@ func GenerateKeyFile(file string) (*Keys, error) {
 	if _, err := rand.Read(key); err != nil {
 		return nil, fmt.Errorf("make an encryption key: %w", err)
 	}
-	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) //nolint:gosec // The operator names the key file.
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("make the encryption key file: %w", err)
 	}

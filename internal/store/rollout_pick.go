@@ -127,8 +127,8 @@ func pickUnits(ctx context.Context, tx pgx.Tx, p RolloutParams, acc draftedAccou
 }
 
 // pickSQL classes each unit by what its write would cost: nothing (occupied,
-// already), one request (write) or two (read). Its idea of "already" is that of
-// jobs.satisfied; a test holds the two together.
+// already), one request (write) or two (read). Its idea of what a unit shows is that
+// of jobs.look; a test there holds the two together.
 const pickSQL = `
 INSERT INTO picked (seq, unit_id, property, class, before)
 SELECT
@@ -142,8 +142,12 @@ SELECT
         WHEN $3::text = 'enable' AND o.status = 'ENABLED' AND o.stage = $4::text
             AND ($5::text = 'none' OR o.account_link IN ('', 'LINKED')) THEN 'already'
         WHEN $3::text = 'disable' AND (
-            o.status IN ('ABSENT', 'DISABLED', 'NO_ASSOCIATION') OR (o.status = 'ENABLED' AND o.stage <> $4::text)
+            o.status IN ('ABSENT', 'DISABLED', 'NO_ASSOCIATION') OR (o.status = 'ENABLED' AND o.stage NOT IN ('', $4::text))
         ) THEN 'already'
+        WHEN $3::text = 'enable' AND o.status NOT IN (
+            'ABSENT', 'NO_ASSOCIATION', 'DISABLED', 'DISABLING_FAILED', 'ENABLED', 'ENABLING_FAILED'
+        ) THEN 'read'
+        WHEN $3::text = 'disable' AND o.status = 'DISABLING' THEN 'read'
         ELSE 'write'
     END,
     CASE WHEN o.unit_id IS NOT NULL THEN jsonb_build_object(

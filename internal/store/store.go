@@ -175,7 +175,7 @@ func pageLimit(limit int) int {
 
 // page cuts rows, of which one more than limit was asked for, to a page and tells
 // the cursor that the next page starts after; zero when there is none.
-func page[T any, C any](rows []T, limit int, cursor func(T) C) (items []T, next C) {
+func page[T, C any](rows []T, limit int, cursor func(T) C) (items []T, next C) {
 	if len(rows) <= limit {
 		return rows, next
 	}

@@ -112,6 +112,9 @@ type TargetRecord struct {
 	VerifyBy  time.Time
 	Before    *fleet.Observation
 	After     *fleet.Observation
+	// InDoubt: it ended, and nobody knows whether a write of it was done. What was
+	// seen of the unit before is forgotten, or the next rollout would build on it.
+	InDoubt bool
 }
 
 type recordRow struct {
@@ -130,6 +133,7 @@ type recordRow struct {
 	VerifyBy  *time.Time         `json:"verify_by"`
 	Before    *fleet.Observation `json:"before"`
 	After     *fleet.Observation `json:"after"`
+	InDoubt   bool               `json:"in_doubt"`
 }
 
 // RecordTargets writes down what became of claimed targets, with the counters of
@@ -150,12 +154,18 @@ func (s *Store) RecordTargets(ctx context.Context, processID int64, records []Ta
 		for _, r := range locked {
 			rollouts[r.ID] = r
 		}
+		// By claim: a target may have been taken over, and both jobs be in one group.
 		rows := make([]recordRow, len(records))
-		bySeq := make(map[TargetRef]int, len(records))
+		byClaim := make(map[Claim]int, len(records))
+		doubt := false
 		for i, r := range records {
+			if first, twice := byClaim[r.Claim]; twice {
+				r = records[first]
+			} else {
+				byClaim[r.Claim] = i
+			}
 			rows[i] = newRecordRow(r, fleet.RolloutState(rollouts[r.RolloutID].State))
-			ref := TargetRef{RolloutID: r.RolloutID, Seq: r.Seq}
-			bySeq[ref] = i
+			doubt = doubt || r.InDoubt
 		}
 		body, err := json.Marshal(rows)
 		if err != nil {
@@ -168,10 +178,14 @@ func (s *Store) RecordTargets(ctx context.Context, processID int64, records []Ta
 		if err := q.ObservedUpsert(ctx, body); err != nil {
 			return fmt.Errorf("record observations: %w", err)
 		}
+		if doubt {
+			if err := q.ObservedForget(ctx, body); err != nil {
+				return fmt.Errorf("forget observations: %w", err)
+			}
+		}
 		moved, totals := moves{}, totals{}
 		for _, d := range done {
-			ref := TargetRef{RolloutID: d.RolloutID, Seq: d.Seq}
-			i := bySeq[ref]
+			i := byClaim[Claim{RolloutID: d.RolloutID, Seq: d.Seq, JobID: d.JobID}]
 			row := rows[i]
 			moved.add(d.RolloutID, fleet.TargetRunning, row.State)
 			moved.spend(d.RolloutID, records[i].Spent, records[i].Throttled)
@@ -193,6 +207,7 @@ func newRecordRow(r TargetRecord, state fleet.RolloutState) recordRow {
 		RolloutID: r.RolloutID, Seq: r.Seq, JobID: r.JobID, UnitRow: r.UnitRow, State: r.State, Reason: r.Reason,
 		Message: r.Message, Attempts: r.Attempts, Writes: r.Writes, Requests: r.Requests, RequestID: r.RequestID,
 		NextAt: timeOrNil(r.NextAt), VerifyBy: timeOrNil(r.VerifyBy), Before: r.Before, After: r.After,
+		InDoubt: r.InDoubt,
 	}
 	if row.State != fleet.TargetQueued {
 		return row

@@ -170,19 +170,22 @@ func readError(ctx context.Context, err error) error {
 	return &fleet.Error{Code: fleet.CodeUnavailable, Message: "the file did not arrive whole, so nothing was changed; send it again", Err: err}
 }
 
+// doubledUnits finds every row whose unit stands on an earlier line as well.
+const doubledUnits = `
+WITH doubled AS (
+	SELECT unit_id, min(line) AS first
+	FROM staged
+	GROUP BY unit_id
+	HAVING count(*) > 1
+)
+SELECT staged.line, doubled.first, staged.unit_id
+FROM staged
+JOIN doubled ON doubled.unit_id = staged.unit_id AND doubled.first < staged.line
+ORDER BY staged.line`
+
 // refuseDoubled names every row whose unit stands on an earlier line as well.
 func (imp *unitImport) refuseDoubled(ctx context.Context) error {
-	rows, err := imp.conn.Query(ctx, `
-		WITH doubled AS (
-			SELECT unit_id, min(line) AS first
-			FROM staged
-			GROUP BY unit_id
-			HAVING count(*) > 1
-		)
-		SELECT staged.line, doubled.first, staged.unit_id
-		FROM staged
-		JOIN doubled ON doubled.unit_id = staged.unit_id AND doubled.first < staged.line
-		ORDER BY staged.line`)
+	rows, err := imp.conn.Query(ctx, doubledUnits) //nolint:rowserrcheck // ForEachRow does.
 	if err != nil {
 		return fmt.Errorf("look for doubled units: %w", err)
 	}

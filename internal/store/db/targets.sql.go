@@ -12,6 +12,23 @@ import (
 	"fleetd/internal/fleet"
 )
 
+const observedForget = `-- name: ObservedForget :exec
+DELETE FROM observed
+USING
+    jsonb_to_recordset($1::jsonb) AS r (rollout_id bigint, unit_row bigint, in_doubt boolean),
+    rollouts AS ro
+WHERE r.in_doubt
+    AND ro.id = r.rollout_id
+    AND observed.unit_id = r.unit_row
+    AND observed.skill_id = ro.skill_id
+`
+
+// What was seen of a unit is no ground for anything while a write is in doubt.
+func (q *Queries) ObservedForget(ctx context.Context, records []byte) error {
+	_, err := q.db.Exec(ctx, observedForget, records)
+	return err
+}
+
 const observedUpsert = `-- name: ObservedUpsert :exec
 INSERT INTO observed (unit_id, skill_id, status, stage, account_link, observed_at, changed_at)
 SELECT DISTINCT ON (r.unit_row, ro.skill_id)
@@ -25,7 +42,7 @@ SELECT DISTINCT ON (r.unit_row, ro.skill_id)
 FROM jsonb_to_recordset($1::jsonb) AS r (rollout_id bigint, unit_row bigint, after jsonb)
 JOIN rollouts AS ro ON ro.id = r.rollout_id
 WHERE r.after IS NOT NULL
-ORDER BY r.unit_row, ro.skill_id, r.after ->> 'observed_at' DESC
+ORDER BY r.unit_row, ro.skill_id, (r.after ->> 'observed_at')::timestamptz DESC
 ON CONFLICT (unit_id, skill_id) DO UPDATE
 SET
     changed_at = CASE
@@ -615,7 +632,7 @@ WHERE targets.rollout_id = r.rollout_id
     AND targets.state = 'running'
     AND targets.job_id = r.job_id
     AND targets.process_id = $1
-RETURNING targets.rollout_id, targets.seq
+RETURNING targets.rollout_id, targets.seq, r.job_id::bigint AS job_id
 `
 
 type TargetRecordParams struct {
@@ -626,6 +643,7 @@ type TargetRecordParams struct {
 type TargetRecordRow struct {
 	RolloutID int64
 	Seq       int32
+	JobID     int64
 }
 
 // What became of claimed targets. One that is not this job's any more, or has an
@@ -639,7 +657,7 @@ func (q *Queries) TargetRecord(ctx context.Context, arg TargetRecordParams) ([]T
 	items := []TargetRecordRow{}
 	for rows.Next() {
 		var i TargetRecordRow
-		if err := rows.Scan(&i.RolloutID, &i.Seq); err != nil {
+		if err := rows.Scan(&i.RolloutID, &i.Seq, &i.JobID); err != nil {
 			return nil, err
 		}
 		items = append(items, i)

@@ -176,7 +176,7 @@ WHERE targets.rollout_id = r.rollout_id
     AND targets.state = 'running'
     AND targets.job_id = r.job_id
     AND targets.process_id = @process_id
-RETURNING targets.rollout_id, targets.seq;
+RETURNING targets.rollout_id, targets.seq, r.job_id::bigint AS job_id;
 
 -- name: ObservedUpsert :exec
 INSERT INTO observed (unit_id, skill_id, status, stage, account_link, observed_at, changed_at)
@@ -191,7 +191,7 @@ SELECT DISTINCT ON (r.unit_row, ro.skill_id)
 FROM jsonb_to_recordset(@records::jsonb) AS r (rollout_id bigint, unit_row bigint, after jsonb)
 JOIN rollouts AS ro ON ro.id = r.rollout_id
 WHERE r.after IS NOT NULL
-ORDER BY r.unit_row, ro.skill_id, r.after ->> 'observed_at' DESC
+ORDER BY r.unit_row, ro.skill_id, (r.after ->> 'observed_at')::timestamptz DESC
 ON CONFLICT (unit_id, skill_id) DO UPDATE
 SET
     changed_at = CASE
@@ -205,6 +205,17 @@ SET
     account_link = excluded.account_link,
     observed_at = excluded.observed_at
 WHERE observed.observed_at < excluded.observed_at;
+
+-- name: ObservedForget :exec
+-- What was seen of a unit is no ground for anything while a write is in doubt.
+DELETE FROM observed
+USING
+    jsonb_to_recordset(@records::jsonb) AS r (rollout_id bigint, unit_row bigint, in_doubt boolean),
+    rollouts AS ro
+WHERE r.in_doubt
+    AND ro.id = r.rollout_id
+    AND observed.unit_id = r.unit_row
+    AND observed.skill_id = ro.skill_id;
 
 -- name: TargetTotalsAdd :exec
 INSERT INTO target_totals (account_id, action, state, reason, n)

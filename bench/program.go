@@ -1,0 +1,121 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// program is a server under measurement.
+type program struct {
+	cmd *exec.Cmd
+	log *os.File
+}
+
+// start runs a server of ours and waits until url answers.
+func (b *bench) start(ctx context.Context, url, name string, args ...string) (*program, error) {
+	log, err := os.Create(filepath.Join(b.dir, name+".log"))
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.CommandContext(ctx, filepath.Join(b.bin, name), args...) //nolint:gosec // Our own programs.
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.WaitDelay = 30 * time.Second
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start %s (make build makes it): %w", name, err)
+	}
+	p := &program{cmd: cmd, log: log}
+	for began := time.Now(); time.Since(began) < time.Minute; {
+		if b.answers(ctx, url) {
+			return p, nil
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	text, _ := os.ReadFile(log.Name())
+	return nil, errors.Join(fmt.Errorf("%s is not ready after a minute: %s", name, text), p.stop())
+}
+
+func (b *bench) answers(ctx context.Context, url string) bool {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return false
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return false
+	}
+	_ = resp.Body.Close()
+	return resp.StatusCode == http.StatusOK
+}
+
+func (p *program) stop() error {
+	_ = p.cmd.Process.Signal(syscall.SIGTERM)
+	err := p.cmd.Wait()
+	return errors.Join(err, p.log.Close())
+}
+
+// peak is the most memory the program had so far, in MiB (Linux only).
+func (p *program) peak() float64 {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	if err != nil {
+		return 0
+	}
+	for line := range strings.SplitSeq(string(status), "\n") {
+		if rest, ok := strings.CutPrefix(line, "VmHWM:"); ok {
+			kb, _ := strconv.ParseFloat(strings.TrimSuffix(strings.TrimSpace(rest), " kB"), 64)
+			return kb / 1024
+		}
+	}
+	return 0
+}
+
+// cpu is the processor time the program has used.
+func (p *program) cpu() time.Duration {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
+	if err != nil {
+		return 0
+	}
+	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+	user, _ := strconv.Atoi(fields[11])
+	sys, _ := strconv.Atoi(fields[12])
+	return time.Duration(user+sys) * 10 * time.Millisecond
+}
+
+// finished is what a command that ended used.
+type finished struct {
+	stdout string
+	wall   time.Duration
+	peak   float64 // MiB
+}
+
+// ctl runs fleetctl.
+func (b *bench) ctl(ctx context.Context, args ...string) (finished, error) {
+	return b.command(ctx, "fleetctl", args...)
+}
+
+func (b *bench) command(ctx context.Context, name string, args ...string) (finished, error) {
+	cmd := exec.CommandContext(ctx, filepath.Join(b.bin, name), args...) //nolint:gosec // Our own programs.
+	cmd.Env = append(os.Environ(), "FLEETCTL_SERVER="+b.url, "FLEETCTL_TOKEN="+b.token)
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	began := time.Now()
+	err := cmd.Run()
+	done := finished{stdout: strings.TrimSpace(out.String()), wall: time.Since(began)}
+	if err != nil {
+		return done, fmt.Errorf("%s %s: %w: %s", name, strings.Join(args, " "), err, errs.String())
+	}
+	if usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
+		done.peak = float64(usage.Maxrss) / 1024
+	}
+	return done, nil
+}

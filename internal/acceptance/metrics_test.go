@@ -1,0 +1,98 @@
+package acceptance_test
+
+import (
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+	"github.com/stretchr/testify/require"
+
+	"fleetd/internal/simulator"
+)
+
+// labels are the metrics of the contract that this much of fleetd can fill, and
+// the labels that each has.
+var labels = map[string][]string{
+	"fleet_api_requests_total":           {"account", "api", "code", "operation"},
+	"fleet_api_request_duration_seconds": {"api", "operation"},
+	"fleet_api_throttled_total":          {"account", "api"},
+	"fleet_budget_rate":                  {"account"},
+	"fleet_budget_wait_seconds":          {"account", "class"},
+	"fleet_targets_total":                {"account", "action", "reason", "state"},
+	"fleet_rollouts":                     {"state"},
+	"fleet_rollout_targets":              {"account", "state"},
+	"fleet_token_refreshes_total":        {"account", "result"},
+}
+
+// TestMetrics scrapes fleetd in the middle of its work, and after a restart.
+func TestMetrics(t *testing.T) {
+	t.Parallel()
+	together(t)
+	cfg := simulator.Config{Units: 150, RPS: 30, FailEvery: 10, Latency: 50 * time.Millisecond, Seed: 71}
+	w := newWorld(t, cfg)
+	f := w.serve()
+	w.settle("60")
+	id := w.create("enable", "acme", skillMain, "--max-failures", "100%")
+	w.awaitState(id, time.Minute, "running")
+	eventually(t, time.Minute, "the limit was met and some targets ended", func() bool {
+		return w.sim.Stats().Refused > 0 && ended(w.look(id)) > 10
+	})
+	w.scrape(t, f, id)
+	r := w.awaitEnd(id, time.Minute)
+	total := w.scrape(t, f, id)["fleet_targets_total"]
+	require.InDelta(t, float64(r.Targets), total, 0)
+
+	// What the database can give is there after a restart.
+	require.Zero(t, f.stop(t))
+	f = w.serve()
+	text := w.raw(f, "GET", "/metrics", "")
+	require.Contains(t, text, `fleet_targets_total{account="acme",action="enable",reason="forbidden",state="failed"} 15`)
+	require.Contains(t, text, `fleet_rollouts{state="completed_with_failures"} 1`)
+}
+
+var (
+	linted = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
+	// An ID of a unit, a skill or a rollout, or anything as long as one.
+	identifier = regexp.MustCompile(`amzn1\.|^ro-|.{60}`)
+)
+
+// scrape reads all metrics and sees that they are those of the contract. It
+// returns the sum of each family.
+func (w *world) scrape(t *testing.T, f *fleetd, rollout string) map[string]float64 {
+	t.Helper()
+	_, body, _ := strings.Cut(w.raw(f, "GET", "/metrics", ""), "\r\n\r\n")
+	if body == "" {
+		body = w.raw(f, "GET", "/metrics", "")
+	}
+	body = body[strings.Index(body, "# "):]
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	families, err := parser.TextToMetricFamilies(strings.NewReader(body))
+	require.NoError(t, err)
+	sums := map[string]float64{}
+	for name, family := range families {
+		require.Regexp(t, linted, name)
+		require.NotEmpty(t, family.GetHelp(), name)
+		for _, m := range family.GetMetric() {
+			sums[name] += m.GetCounter().GetValue() + m.GetGauge().GetValue() + float64(m.GetHistogram().GetSampleCount())
+			var names []string
+			for _, l := range m.GetLabel() {
+				names = append(names, l.GetName())
+				require.NotRegexp(t, identifier, l.GetValue(), "%s{%s}", name, l.GetName())
+				require.NotEqual(t, rollout, l.GetValue())
+			}
+			if want, ok := labels[name]; ok {
+				require.ElementsMatch(t, want, names, name)
+			}
+		}
+	}
+	for name := range labels {
+		require.Contains(t, families, name)
+	}
+	for _, prefix := range []string{"go_", "process_", "pgxpool_", "fleet_queue_"} {
+		require.Contains(t, body, "\n"+prefix)
+	}
+	return sums
+}

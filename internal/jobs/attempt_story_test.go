@@ -1,0 +1,193 @@
+package jobs
+
+import (
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"fleetd/internal/fleet"
+	"fleetd/internal/store"
+)
+
+// story runs a target job after job, each at the time the one before asked for,
+// until it ends, and returns every record.
+func story(t *testing.T, spec store.RolloutSpec, s *script) []store.TargetRecord {
+	t.Helper()
+	b := &bench{now: time.Now(), gate: &doors{}, script: s, spec: spec, account: s.account(fleet.LinkNone, &slots{}, tokens{})}
+	target := plainTarget()
+	var records []store.TargetRecord
+	for range 100 {
+		r := b.run(t.Context(), &target)
+		records = append(records, r)
+		if r.State.Ended() {
+			s.done()
+			return records
+		}
+		target = again(target, r)
+		b.now = r.NextAt
+	}
+	t.Fatal("the target never ends")
+	return nil
+}
+
+func TestAStoryOfLostAnswers(t *testing.T) {
+	t.Parallel()
+	s := newScript(t,
+		"GET", absent, "POST", problem(500),
+		"GET", problem(502), "GET", answer{cut: true}, "GET", absent, "POST", answer{cut: true},
+		"GET", enabling, "GET", enabling, "GET", enabled)
+
+	records := story(t, plainSpec(), s)
+
+	last := records[len(records)-1]
+	require.Equal(t, fleet.TargetSucceeded, last.State)
+	require.Equal(t, 2, last.Writes)
+	require.Equal(t, 9, last.Requests)
+	require.Equal(t, 4, last.Attempts, "two lost writes and two lost reads")
+	require.Equal(t, isAbsent, last.Before.Status, "what was there before the first write")
+	for _, r := range records[:len(records)-1] {
+		require.Equal(t, fleet.TargetVerifying, r.State)
+	}
+}
+
+// Every write is lost and not done: each is followed by a read, and five are enough.
+func TestAStoryOfWritesThatAreNeverDone(t *testing.T) {
+	t.Parallel()
+	steps := stepsOf{"GET", absent}
+	for range maxWrites {
+		steps = append(steps, "POST", problem(503), "GET", absent)
+	}
+
+	records := story(t, plainSpec(), newScript(t, steps...))
+
+	last := records[len(records)-1]
+	require.Equal(t, fleet.TargetFailed, last.State)
+	require.Equal(t, fleet.ReasonEnablingFailed, last.Reason)
+	require.Equal(t, maxWrites, last.Writes)
+}
+
+// An enablement that sticks is looked at ever more rarely, at its deadline for the
+// last time, and never later.
+func TestAStoryOfAnEnablementThatSticks(t *testing.T) {
+	t.Parallel()
+	steps := stepsOf{"GET", absent, "POST", enabling}
+	for range 27 {
+		steps = append(steps, "GET", enabling)
+	}
+	began := time.Now()
+
+	records := story(t, plainSpec(), newScript(t, steps...))
+
+	last, pause := records[len(records)-1], time.Duration(0)
+	require.Equal(t, fleet.ReasonVerifyTimeout, last.Reason)
+	require.Equal(t, 1, last.Writes)
+	deadline := records[0].VerifyBy
+	for i, r := range records[1 : len(records)-1] {
+		require.Equal(t, deadline, r.VerifyBy, "the deadline stays")
+		require.False(t, r.NextAt.After(deadline))
+		next := r.NextAt.Sub(records[i].NextAt)
+		if r.NextAt.Before(deadline) {
+			require.GreaterOrEqual(t, next, pause)
+		}
+		require.LessOrEqual(t, next, 30*time.Second)
+		pause = next
+	}
+	require.Equal(t, deadline, records[len(records)-2].NextAt, "one look at the deadline itself")
+	require.WithinDuration(t, began.Add(10*time.Minute), deadline, 5*time.Second)
+}
+
+// A target that failed in doubt, and was sent again, must not trust what was seen
+// before the write that was lost.
+func TestAStoryOfARetryAfterDoubt(t *testing.T) {
+	t.Parallel()
+	for name, any := range map[string]bool{"of a day": false, "of any age": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newScript(t, "POST", answer{cut: true}, "GET", problem(403), "GET", absent, "POST", created)
+			b := &bench{now: time.Now(), gate: &doors{}, spec: plainSpec(), account: s.account(fleet.LinkNone, &slots{}, tokens{})}
+			b.spec.ObservationAny = any
+			target := plainTarget()
+			target.Observed = seen(isAbsent, time.Minute)
+			r := b.run(t.Context(), &target)
+			require.Equal(t, fleet.TargetVerifying, r.State)
+			target = again(target, r)
+			b.now = r.NextAt
+			r = b.run(t.Context(), &target)
+			require.Equal(t, fleet.ReasonForbidden, r.Reason)
+			require.True(t, r.InDoubt)
+
+			target = again(target, r) // as store.RetryRollout leaves it, its observation forgotten
+			target.Prior, target.Attempts, target.Writes, target.VerifyBy, target.Observed = fleet.TargetQueued, 0, 0, time.Time{}, nil
+			r = b.run(t.Context(), &target)
+
+			require.Equal(t, fleet.TargetSucceeded, r.State)
+			s.done()
+		})
+	}
+}
+
+// Whatever the API answers, one run writes once at most, no write follows a doubt
+// without a read in between, and the numbers add up.
+func TestNoStoryWritesTwiceWithoutARead(t *testing.T) {
+	t.Parallel()
+	kinds := map[string][]answer{
+		"GET":  {absent, absent, enabling, enabled, problem(500), problem(400), problem(429), web(404), record(200, isFailed, "live", ""), {cut: true}, record(200, "REVIEWING", "live", "")},
+		"POST": {created, enabling, problem(500), problem(503), problem(400), problem(404), problem(409), problem(425), problem(429), {cut: true}, {status: 201, body: "{"}},
+		"LIST": {{status: 200, body: `{"items":[]}`}, problem(404), problem(500)},
+	}
+	for seed := range uint64(40) {
+		rnd := rand.New(rand.NewPCG(seed, 1))
+		s := newScript(t)
+		m := &monkey{rnd: rnd, kinds: kinds}
+		s.monkey = m
+		spec := plainSpec()
+		spec.VerifyTimeout = time.Minute
+		spec.ObservationAny = seed%3 == 0
+
+		records := story(t, spec, s)
+
+		last := records[len(records)-1]
+		require.Equal(t, m.requests, last.Requests, "seed %d: requests", seed)
+		require.LessOrEqual(t, last.Writes, maxWrites)
+		require.LessOrEqual(t, m.writes, maxWrites+maxAttempts, "seed %d", seed)
+		require.False(t, m.double, "seed %d: %v", seed, m.log)
+		if last.State == fleet.TargetSucceeded {
+			require.Equal(t, isEnabled, last.After.Status)
+			require.Positive(t, last.Writes)
+		}
+	}
+}
+
+// monkey answers at random, and watches the order of reads and writes.
+type monkey struct {
+	rnd      *rand.Rand
+	kinds    map[string][]answer
+	requests int
+	writes   int
+	unread   bool // a write may have been done since the last read
+	double   bool
+	log      []string
+}
+
+func (m *monkey) next(kind string) answer {
+	m.requests++
+	choice := m.kinds[kind]
+	a := choice[m.rnd.IntN(len(choice))]
+	m.log = append(m.log, kind, map[bool]string{true: "cut", false: ""}[a.cut], string(rune('0'+a.status/100)))
+	done := a.cut || a.status == 201 || a.status >= 500
+	switch kind {
+	case "POST":
+		m.double = m.double || m.unread
+		if done {
+			m.writes++
+			m.unread = true
+		}
+	case "GET":
+		if a.status == 200 || a.status == 404 && !a.page {
+			m.unread = false
+		}
+	}
+	return a
+}
