@@ -23,7 +23,7 @@ func (e *CheckError) Error() string {
 // with the truth. It returns "" when they agree, else what differs.
 func mismatch(t client.Target, truth simulator.State) string {
 	enabled := truth.Status == fleet.StatusEnabled && truth.Stage == fleet.StageLive
-	is := fmt.Sprintf("the API holds %s (%s), written %d times", truth.Status, truth.Class, truth.Writes)
+	is := fmt.Sprintf("the API holds %s (%s), written %s", truth.Status, truth.Class, things(truth.Writes, "time"))
 	reason := fleet.Reason(t.Reason)
 	switch fleet.TargetState(t.State) {
 	case fleet.TargetSucceeded:

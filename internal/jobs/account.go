@@ -75,6 +75,7 @@ type Accounts struct {
 	loading sync.Mutex
 	mu      sync.RWMutex
 	byID    map[int64]*Account
+	added   map[int64]bool // Added was told of
 	retired []*lwa.Source // replaced, perhaps with a refresh under way
 }
 
@@ -82,7 +83,7 @@ type Accounts struct {
 func NewAccounts(cfg AccountsConfig) *Accounts {
 	return &Accounts{
 		cfg: cfg, base: remote.NewTransport(max(cfg.MaxInFlight, 16)),
-		poke: make(chan struct{}, 1), byID: map[int64]*Account{},
+		poke: make(chan struct{}, 1), byID: map[int64]*Account{}, added: map[int64]bool{},
 	}
 }
 
@@ -140,14 +141,18 @@ func (s *Accounts) Reload(ctx context.Context) error {
 			s.retired = append(s.retired, acc.Tokens)
 		}
 	}
+	var errs []error
 	for id := range next {
-		if old[id] == nil {
-			if err := s.cfg.Added(id); err != nil {
-				return err
-			}
+		if s.added[id] { // perhaps it could not work for a while, and is back
+			continue
 		}
+		if err := s.cfg.Added(id); err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		s.added[id] = true
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // build makes an account of what the database says, keeping its budget, and
@@ -251,6 +256,8 @@ func (s *Accounts) InvalidateAll() {
 // Close ends every budget: nothing leaves any more. It waits for token refreshes
 // under way, for a rotated refresh token is not told twice.
 func (s *Accounts) Close(ctx context.Context) error {
+	s.loading.Lock() // one that is loaded meanwhile would stay open
+	defer s.loading.Unlock()
 	s.mu.Lock()
 	sources := s.retired
 	for _, acc := range s.byID {

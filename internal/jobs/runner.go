@@ -101,26 +101,23 @@ func (r *Runner) addQueue(accountID int64) error {
 	return nil
 }
 
-// Start begins the work. ctx is that of the start, not of the work.
+// Start begins the work. ctx is that of the start, not of the work. What it had
+// begun when it fails is ended.
 func (r *Runner) Start(ctx context.Context) error {
 	work := context.WithoutCancel(ctx)
+	loopCtx, cancel := context.WithCancel(work)
+	releaseCtx, release := context.WithCancel(loopCtx)
 	groupsCtx, groups := context.WithCancel(work)
-	r.groups = groups
+	r.cancel, r.release, r.groups = cancel, release, groups
 	r.loops.Go(func() { r.targets.Run(groupsCtx) })
 	if err := r.river.Start(work); err != nil {
-		groups()
-		return fmt.Errorf("start River: %w", err)
+		return errors.Join(fmt.Errorf("start River: %w", err), r.Stop(ctx))
 	}
 	if err := r.Accounts.Reload(ctx); err != nil {
-		groups()
-		return err
+		return errors.Join(err, r.Stop(ctx))
 	}
-	loopCtx, cancel := context.WithCancel(work)
-	r.cancel = cancel
 	r.loops.Go(func() { r.Lease.Run(loopCtx) })
 	r.loops.Go(func() { r.Accounts.Run(loopCtx) })
-	releaseCtx, release := context.WithCancel(loopCtx)
-	r.release = release
 	r.loops.Go(func() { r.control.Run(releaseCtx, r.river) })
 	r.loops.Go(func() { r.listen(loopCtx) })
 	return nil
@@ -162,7 +159,7 @@ func (r *Runner) told(channel, payload string) {
 
 // Stop ends the work in good order: nothing is released any more, jobs under way
 // are let finish while ctx lasts, then stopped where they can be taken up again,
-// and what they found is recorded.
+// and what they found is recorded. A second Stop does nothing.
 func (r *Runner) Stop(ctx context.Context) error {
 	if r.cancel == nil {
 		return nil
@@ -178,5 +175,6 @@ func (r *Runner) Stop(ctx context.Context) error {
 	closeErr := r.Accounts.Close(hard)
 	r.groups()
 	r.loops.Wait()
+	r.cancel = nil
 	return errors.Join(stopErr, closeErr, r.Lease.Close(hard))
 }

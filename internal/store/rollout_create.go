@@ -80,6 +80,11 @@ func (s *Store) createRollout(
 	if _, err := tx.Exec(ctx, insertTargets, id, d.skipKnown); err != nil {
 		return "", fmt.Errorf("insert targets: %w", err)
 	}
+	if d.plan.Targets >= analyzeFrom {
+		if _, err := tx.Exec(ctx, "ANALYZE targets"); err != nil {
+			return "", fmt.Errorf("analyze targets: %w", err)
+		}
+	}
 	skips := totals{}
 	skips.addN(d.insert.AccountID, p.Action, fleet.TargetSkipped, fleet.ReasonOccupied, d.plan.Expected.Occupied)
 	if d.skipKnown {

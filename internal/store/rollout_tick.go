@@ -113,9 +113,12 @@ func takeSnapshot(ctx context.Context, q *db.Queries, row db.Rollout, p TickPara
 func release(
 	ctx context.Context, tx pgx.Tx, q *db.Queries, row db.Rollout, d rollout.Decision, win zones, enqueue Enqueue,
 ) (int, error) {
-	rows, err := q.TargetRelease(ctx, db.TargetReleaseParams{
-		RolloutID: row.ID, IncludeOccupied: row.IncludeOccupied, WaveEnd: row.WaveEnds[d.WaveIndex],
-		ByZone: win.byZone, Zones: win.names, MaxRows: int32(d.Release), //nolint:gosec // Bounded by the horizon.
+	seqs, err := pick(ctx, q, row, d, win)
+	if err != nil || len(seqs) == 0 {
+		return 0, err
+	}
+	rows, err := q.TargetQueue(ctx, db.TargetQueueParams{
+		RolloutID: row.ID, IncludeOccupied: row.IncludeOccupied, Seqs: seqs,
 	})
 	if err != nil {
 		return 0, fmt.Errorf("release targets: %w", err)
@@ -139,6 +142,22 @@ func release(
 		return 0, err
 	}
 	return len(rows), moved.apply(ctx, q)
+}
+
+// pick finds the targets to release, in order.
+func pick(ctx context.Context, q *db.Queries, row db.Rollout, d rollout.Decision, win zones) (seqs []int32, err error) {
+	end, most := row.WaveEnds[d.WaveIndex], int32(d.Release) //nolint:gosec // Bounded by the horizon.
+	if win.byZone {
+		seqs, err = q.TargetPickInZones(ctx, db.TargetPickInZonesParams{
+			RolloutID: row.ID, WaveEnd: end, Zones: win.names, MaxRows: most,
+		})
+	} else {
+		seqs, err = q.TargetPick(ctx, db.TargetPickParams{RolloutID: row.ID, WaveEnd: end, MaxRows: most})
+	}
+	if err != nil {
+		return nil, fmt.Errorf("pick targets: %w", err)
+	}
+	return seqs, nil
 }
 
 // saveDecision writes the row only where the decision changed it.

@@ -193,7 +193,7 @@ func (imp *unitImport) refuseDoubled(ctx context.Context) error {
 	var line, first int
 	var unitID string
 	_, err = pgx.ForEachRow(rows, []any{&line, &first, &unitID}, func() error {
-		bad.Add(line, 0, "", fmt.Sprintf("the unit of this line stands on line %d already: leave one of the two out", first), unitID)
+		bad.Add(line, imp.rows.UnitIDColumn(), "unit_id", fmt.Sprintf("the unit of this line stands on line %d already: leave one of the two out", first), unitID)
 		return nil
 	})
 	if err != nil {

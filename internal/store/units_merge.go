@@ -191,8 +191,8 @@ func (imp *unitImport) mergeProperties(ctx context.Context, tx pgx.Tx) error {
 	return nil
 }
 
-// analyzeFrom is how many new or changed units make the planner's idea of the table
-// too old to plan a rollout with; autovacuum would come a minute late.
+// analyzeFrom is how many new or changed rows make the planner's idea of a table too
+// old to plan a rollout with; autovacuum would come a minute late.
 const analyzeFrom = 1000
 
 func (imp *unitImport) analyze(ctx context.Context, tx pgx.Tx) error {

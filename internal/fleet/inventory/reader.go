@@ -78,6 +78,10 @@ func (r *Reader) Read() (Row, error) {
 // storing rows once it holds anything.
 func (r *Reader) Errors() *RowsError { return &r.bad }
 
+// UnitIDColumn is the number, from 1, of the column with the unit IDs: for a caller
+// that finds something wrong with one. It is 0 before the first Read.
+func (r *Reader) UnitIDColumn() int { return slices.Index(r.columns, columnUnitID) + 1 }
+
 // Rows is how many good rows were read so far.
 func (r *Reader) Rows() int { return r.rows }
 

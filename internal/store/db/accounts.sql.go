@@ -405,6 +405,7 @@ SET
     rate_limit = $1::double precision,
     rate = CASE WHEN $1::double precision > 0 THEN $1::double precision ELSE rate END,
     burst = $2,
+    tat = greatest(tat, clock_timestamp()), -- idle time before the change buys no burst after it
     learnt = CASE WHEN rate_limit = $1::double precision THEN learnt ELSE '{}' END,
     updated_at = now()
 WHERE account_id = $3

@@ -577,6 +577,140 @@ func (q *Queries) TargetPendingInWave(ctx context.Context, arg TargetPendingInWa
 	return exists, err
 }
 
+const targetPick = `-- name: TargetPick :many
+SELECT seq
+FROM targets
+WHERE rollout_id = $1
+    AND state = 'pending'
+    AND seq <= $2
+ORDER BY seq
+LIMIT $3
+`
+
+type TargetPickParams struct {
+	RolloutID int64
+	WaveEnd   int32
+	MaxRows   int32
+}
+
+// The next pending targets of one wave, in order. It and TargetQueue are two
+// statements so that each has one plan only: joined, a planner that knows little of
+// a new rollout walked all of it for each picked row.
+func (q *Queries) TargetPick(ctx context.Context, arg TargetPickParams) ([]int32, error) {
+	rows, err := q.db.Query(ctx, targetPick, arg.RolloutID, arg.WaveEnd, arg.MaxRows)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []int32{}
+	for rows.Next() {
+		var seq int32
+		if err := rows.Scan(&seq); err != nil {
+			return nil, err
+		}
+		items = append(items, seq)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const targetPickInZones = `-- name: TargetPickInZones :many
+SELECT targets.seq
+FROM targets
+JOIN units ON units.id = targets.unit_id
+LEFT JOIN properties ON properties.account_id = units.account_id AND properties.name = units.property
+WHERE targets.rollout_id = $1
+    AND targets.state = 'pending'
+    AND targets.seq <= $2
+    AND coalesce(properties.timezone, '') = ANY ($3::text[])
+ORDER BY targets.seq
+LIMIT $4
+`
+
+type TargetPickInZonesParams struct {
+	RolloutID int64
+	WaveEnd   int32
+	Zones     []string
+	MaxRows   int32
+}
+
+// As TargetPick, of properties in some time zones only.
+func (q *Queries) TargetPickInZones(ctx context.Context, arg TargetPickInZonesParams) ([]int32, error) {
+	rows, err := q.db.Query(ctx, targetPickInZones,
+		arg.RolloutID,
+		arg.WaveEnd,
+		arg.Zones,
+		arg.MaxRows,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []int32{}
+	for rows.Next() {
+		var seq int32
+		if err := rows.Scan(&seq); err != nil {
+			return nil, err
+		}
+		items = append(items, seq)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const targetQueue = `-- name: TargetQueue :many
+UPDATE targets
+SET
+    state = CASE
+        WHEN units.occupancy <> 'vacant' AND NOT $1::boolean THEN 'skipped'::target_state
+        ELSE 'queued'::target_state
+    END,
+    reason = CASE WHEN units.occupancy <> 'vacant' AND NOT $1::boolean THEN 'occupied' ELSE '' END,
+    ended_at = CASE WHEN units.occupancy <> 'vacant' AND NOT $1::boolean THEN now() END
+FROM units
+WHERE targets.rollout_id = $2
+    AND targets.seq = ANY ($3::integer[])
+    AND units.id = targets.unit_id
+RETURNING targets.seq, targets.state
+`
+
+type TargetQueueParams struct {
+	IncludeOccupied bool
+	RolloutID       int64
+	Seqs            []int32
+}
+
+type TargetQueueRow struct {
+	Seq   int32
+	State fleet.TargetState
+}
+
+// Queues picked targets. Homes that are occupied by now are skipped here and cost
+// no job.
+func (q *Queries) TargetQueue(ctx context.Context, arg TargetQueueParams) ([]TargetQueueRow, error) {
+	rows, err := q.db.Query(ctx, targetQueue, arg.IncludeOccupied, arg.RolloutID, arg.Seqs)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []TargetQueueRow{}
+	for rows.Next() {
+		var i TargetQueueRow
+		if err := rows.Scan(&i.Seq, &i.State); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const targetRecall = `-- name: TargetRecall :execrows
 UPDATE targets
 SET
@@ -658,74 +792,6 @@ func (q *Queries) TargetRecord(ctx context.Context, arg TargetRecordParams) ([]T
 	for rows.Next() {
 		var i TargetRecordRow
 		if err := rows.Scan(&i.RolloutID, &i.Seq, &i.JobID); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
-const targetRelease = `-- name: TargetRelease :many
-UPDATE targets
-SET
-    state = CASE WHEN picked.occupied THEN 'skipped'::target_state ELSE 'queued'::target_state END,
-    reason = CASE WHEN picked.occupied THEN 'occupied' ELSE '' END,
-    ended_at = CASE WHEN picked.occupied THEN now() END
-FROM (
-    SELECT
-        t.seq,
-        (u.occupancy <> 'vacant' AND NOT $2::boolean) AS occupied
-    FROM targets AS t
-    JOIN units AS u ON u.id = t.unit_id
-    LEFT JOIN properties AS p ON p.account_id = u.account_id AND p.name = u.property
-    WHERE t.rollout_id = $1
-        AND t.state = 'pending'
-        AND t.seq <= $3
-        AND (NOT $4::boolean OR coalesce(p.timezone, '') = ANY ($5::text[]))
-    ORDER BY t.seq
-    LIMIT $6
-) AS picked
-WHERE targets.rollout_id = $1
-    AND targets.seq = picked.seq
-RETURNING targets.seq, targets.state
-`
-
-type TargetReleaseParams struct {
-	RolloutID       int64
-	IncludeOccupied bool
-	WaveEnd         int32
-	ByZone          bool
-	Zones           []string
-	MaxRows         int32
-}
-
-type TargetReleaseRow struct {
-	Seq   int32
-	State fleet.TargetState
-}
-
-// The next pending targets of one wave, in order. Homes that are occupied by now
-// are skipped here and cost no job.
-func (q *Queries) TargetRelease(ctx context.Context, arg TargetReleaseParams) ([]TargetReleaseRow, error) {
-	rows, err := q.db.Query(ctx, targetRelease,
-		arg.RolloutID,
-		arg.IncludeOccupied,
-		arg.WaveEnd,
-		arg.ByZone,
-		arg.Zones,
-		arg.MaxRows,
-	)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	items := []TargetReleaseRow{}
-	for rows.Next() {
-		var i TargetReleaseRow
-		if err := rows.Scan(&i.Seq, &i.State); err != nil {
 			return nil, err
 		}
 		items = append(items, i)

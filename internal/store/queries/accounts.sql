@@ -134,6 +134,7 @@ SET
     rate_limit = @rate_limit::double precision,
     rate = CASE WHEN @rate_limit::double precision > 0 THEN @rate_limit::double precision ELSE rate END,
     burst = @burst,
+    tat = greatest(tat, clock_timestamp()), -- idle time before the change buys no burst after it
     learnt = CASE WHEN rate_limit = @rate_limit::double precision THEN learnt ELSE '{}' END,
     updated_at = now()
 WHERE account_id = @account_id

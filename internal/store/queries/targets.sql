@@ -1,27 +1,43 @@
--- name: TargetRelease :many
--- The next pending targets of one wave, in order. Homes that are occupied by now
--- are skipped here and cost no job.
+-- name: TargetPick :many
+-- The next pending targets of one wave, in order. It and TargetQueue are two
+-- statements so that each has one plan only: joined, a planner that knows little of
+-- a new rollout walked all of it for each picked row.
+SELECT seq
+FROM targets
+WHERE rollout_id = @rollout_id
+    AND state = 'pending'
+    AND seq <= @wave_end
+ORDER BY seq
+LIMIT @max_rows;
+
+-- name: TargetPickInZones :many
+-- As TargetPick, of properties in some time zones only.
+SELECT targets.seq
+FROM targets
+JOIN units ON units.id = targets.unit_id
+LEFT JOIN properties ON properties.account_id = units.account_id AND properties.name = units.property
+WHERE targets.rollout_id = @rollout_id
+    AND targets.state = 'pending'
+    AND targets.seq <= @wave_end
+    AND coalesce(properties.timezone, '') = ANY (@zones::text[])
+ORDER BY targets.seq
+LIMIT @max_rows;
+
+-- name: TargetQueue :many
+-- Queues picked targets. Homes that are occupied by now are skipped here and cost
+-- no job.
 UPDATE targets
 SET
-    state = CASE WHEN picked.occupied THEN 'skipped'::target_state ELSE 'queued'::target_state END,
-    reason = CASE WHEN picked.occupied THEN 'occupied' ELSE '' END,
-    ended_at = CASE WHEN picked.occupied THEN now() END
-FROM (
-    SELECT
-        t.seq,
-        (u.occupancy <> 'vacant' AND NOT @include_occupied::boolean) AS occupied
-    FROM targets AS t
-    JOIN units AS u ON u.id = t.unit_id
-    LEFT JOIN properties AS p ON p.account_id = u.account_id AND p.name = u.property
-    WHERE t.rollout_id = @rollout_id
-        AND t.state = 'pending'
-        AND t.seq <= @wave_end
-        AND (NOT @by_zone::boolean OR coalesce(p.timezone, '') = ANY (@zones::text[]))
-    ORDER BY t.seq
-    LIMIT @max_rows
-) AS picked
+    state = CASE
+        WHEN units.occupancy <> 'vacant' AND NOT @include_occupied::boolean THEN 'skipped'::target_state
+        ELSE 'queued'::target_state
+    END,
+    reason = CASE WHEN units.occupancy <> 'vacant' AND NOT @include_occupied::boolean THEN 'occupied' ELSE '' END,
+    ended_at = CASE WHEN units.occupancy <> 'vacant' AND NOT @include_occupied::boolean THEN now() END
+FROM units
 WHERE targets.rollout_id = @rollout_id
-    AND targets.seq = picked.seq
+    AND targets.seq = ANY (@seqs::integer[])
+    AND units.id = targets.unit_id
 RETURNING targets.seq, targets.state;
 
 -- name: TargetPendingInWave :one
