@@ -164,7 +164,7 @@ func (b *bench) bareRiver(ctx context.Context, round int) (float64, error) {
 	for inserted := 0; inserted < b.targets; inserted += batch {
 		params := make([]river.InsertManyParams, min(batch, b.targets-inserted))
 		for i := range params {
-			params[i] = river.InsertManyParams{Args: noopArgs{RolloutID: 1, Seq: int32(inserted + i)}} //nolint:gosec // Far below 2^31.
+			params[i] = river.InsertManyParams{Args: noopArgs{RolloutID: 1, Seq: int32(inserted + i)}}
 		}
 		if _, err := client.InsertManyFast(ctx, params); err != nil {
 			return 0, err

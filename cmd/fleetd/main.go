@@ -38,7 +38,7 @@ func (e *usageError) Unwrap() error { return e.err }
 
 // exec runs one command line and returns its exit code.
 func exec(ctx context.Context, stdin io.Reader, stdout, stderr io.Writer, args []string) int {
-	root := newRoot()
+	root := newRoot() //nolint:contextcheck // cobra hands the context to the command that runs.
 	root.SetIn(stdin)
 	root.SetOut(stdout)
 	root.SetErr(stderr)

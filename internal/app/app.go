@@ -75,7 +75,7 @@ func Start(ctx context.Context, cfg Config) (_ *App, err error) {
 	if err = a.startWork(ctx, registry); err != nil {
 		return nil, err
 	}
-	handler, err := server.New(server.Config{
+	handler, err := server.New(server.Config{ //nolint:contextcheck // Each request brings its own.
 		Accounts: a.store, Units: a.store, Rollouts: a.store, Tokens: a.store, Log: a.store,
 		Checker: a.runner, Logger: cfg.Logger, Registry: registry, Ready: a.isReady, Version: cfg.Version,
 	})

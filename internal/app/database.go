@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"time"
 
@@ -74,9 +75,7 @@ func (d *Database) Pool(ctx context.Context, name string, most int32, settings m
 	}
 	cfg.MaxConns = most
 	cfg.ConnConfig.RuntimeParams["application_name"] = name
-	for k, v := range settings {
-		cfg.ConnConfig.RuntimeParams[k] = v
-	}
+	maps.Copy(cfg.ConnConfig.RuntimeParams, settings)
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)
 	if err != nil {
 		return nil, databaseError(d.URL, err)

@@ -76,7 +76,7 @@ type Accounts struct {
 	mu      sync.RWMutex
 	byID    map[int64]*Account
 	added   map[int64]bool // Added was told of
-	retired []*lwa.Source // replaced, perhaps with a refresh under way
+	retired []*lwa.Source  // replaced, perhaps with a refresh under way
 }
 
 // NewAccounts makes an empty set; Reload fills it.
@@ -122,7 +122,7 @@ func (s *Accounts) Reload(ctx context.Context) error {
 	}
 	next := make(map[int64]*Account, len(works))
 	for _, w := range works {
-		acc, err := s.build(ctx, w, s.peek(w.ID))
+		acc, err := s.build(w, s.peek(w.ID))
 		if err != nil {
 			s.cfg.Logger.LogAttrs(ctx, slog.LevelError, "account cannot work", slog.String("account", w.Name), slog.Any("error", err))
 			continue
@@ -157,7 +157,7 @@ func (s *Accounts) Reload(ctx context.Context) error {
 
 // build makes an account of what the database says, keeping its budget, and
 // keeping all of it when nothing changed that matters.
-func (s *Accounts) build(ctx context.Context, w store.AccountWork, old *Account) (*Account, error) {
+func (s *Accounts) build(w store.AccountWork, old *Account) (*Account, error) {
 	if old != nil && sameWork(old.work, w) {
 		kept := *old
 		kept.work = w

@@ -247,8 +247,7 @@ func (a *attempt) readFailed(err error) store.TargetRecord {
 
 // writeFailed says what follows a write that ended badly.
 func (a *attempt) writeFailed(ctx context.Context, err error) store.TargetRecord {
-	var codeErr *codeError
-	if errors.As(err, &codeErr) {
+	if codeErr, ok := errors.AsType[*codeError](err); ok {
 		if a.attempts++; codeErr.refused || a.attempts >= maxAttempts {
 			return a.failed(fleet.ReasonAccountLinkFailed, message(err))
 		}

@@ -186,6 +186,7 @@ func TestOrphansAreAdopted(t *testing.T) {
 			got := w.untilState(id, fleet.RolloutSucceeded)
 			require.Equal(t, 4, got.Counts.Succeeded)
 			w.requireTrue(id, fleet.ActionEnable)
+			w.requireNoDoubleWrite()
 		})
 	}
 }

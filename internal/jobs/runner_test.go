@@ -30,6 +30,7 @@ func TestARolloutRunsToItsEnd(t *testing.T) {
 	require.NotNil(t, got.EndedAt)
 	require.Equal(t, store.Wave{Index: 3, Of: 3}, got.Wave)
 	require.Equal(t, map[fleet.Reason]int{"": 54, fleet.ReasonOccupied: 6}, w.requireTrue(up.ID, fleet.ActionEnable))
+	w.requireNoDoubleWrite()
 	require.EqualValues(t, 108, got.Requests, "one read and one write a home, as priced")
 	require.Equal(t, up.Price.Requests, got.Requests)
 	stats := w.sim.Stats()
@@ -70,6 +71,7 @@ func TestTwoProcessesAndAHarshAPI(t *testing.T) {
 	got := w.untilState(r.ID, fleet.RolloutCompletedWithFailures)
 
 	reasons := w.requireTrue(r.ID, fleet.ActionEnable)
+	w.requireNoDoubleWrite()
 	expected := []fleet.Reason{"", fleet.ReasonUnitNotFound, fleet.ReasonForbidden, fleet.ReasonEnablingFailed, fleet.ReasonVerifyTimeout}
 	for _, target := range w.targets(r.ID) {
 		if !slices.Contains(expected, target.Reason) { // the last look at one that sticks may be lost
@@ -108,7 +110,6 @@ func TestStopLosesNothing(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), c.grace)
 			defer cancel()
 			err := first.Stop(ctx)
-
 			if err != nil {
 				require.ErrorIs(t, err, context.DeadlineExceeded)
 			}
@@ -122,6 +123,7 @@ func TestStopLosesNothing(t *testing.T) {
 			got := w.untilState(id, fleet.RolloutSucceeded)
 			require.Equal(t, 60, got.Counts.Succeeded)
 			w.requireTrue(id, fleet.ActionEnable)
+			w.requireNoDoubleWrite()
 			require.Equal(t, got.Requests, int64(w.sim.Stats().Requests))
 			if c.grace > 0 {
 				require.Equal(t, 1, w.sim.Stats().MaxWrites, "nothing was written twice")
@@ -163,6 +165,7 @@ func TestPauseIsNow(t *testing.T) {
 	require.NoError(t, err)
 	w.untilState(id, fleet.RolloutSucceeded)
 	w.requireTrue(id, fleet.ActionEnable)
+	w.requireNoDoubleWrite()
 	require.Equal(t, 1, w.sim.Stats().MaxWrites)
 }
 
@@ -209,6 +212,7 @@ func TestTooManyFailuresHalt(t *testing.T) {
 		require.Zero(t, got.Failures)
 	}
 	require.Equal(t, map[fleet.Reason]int{"": 40, fleet.ReasonForbidden: 20}, w.requireTrue(id, fleet.ActionEnable))
+	w.requireNoDoubleWrite()
 }
 
 // The account's work stops in one clear state that names the mend, costs no

@@ -14,7 +14,7 @@ import (
 
 const (
 	// jobTimeout bounds one run of a job, requestTime what it spends waiting for
-	// slots and answers; the rest is for writing down what became of it.
+	// slots and answers, recordTime the claim before and the record after that.
 	jobTimeout  = 30 * time.Second
 	requestTime = 20 * time.Second
 	recordTime  = 9 * time.Second
@@ -93,39 +93,47 @@ func (w *Targets) claim(ctx context.Context, claims []store.Claim) ([]*store.Cla
 
 // Work brings one target as far as it will go now. An error means that nothing
 // could be written down: River runs the job again, and it reads before it writes.
+//
+// Once the claim is asked for, neither it nor the record is given up when the
+// process stops: a target left running costs the next process a read.
 func (w *Targets) Work(ctx context.Context, job *river.Job[TargetArgs]) error {
-	t, err := w.claims.do(ctx, store.Claim{RolloutID: job.Args.RolloutID, Seq: job.Args.Seq, JobID: job.ID})
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	t, err := finish(ctx, w.claims, store.Claim{RolloutID: job.Args.RolloutID, Seq: job.Args.Seq, JobID: job.ID})
 	if err != nil || t == nil {
 		return err
 	}
-	record, err := w.attempt(ctx, t)
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTime)
-	defer cancel()
-	_, err = w.records.do(ctx, record)
+	_, err = finish(ctx, w.records, w.attempt(ctx, t))
 	return err
 }
 
-func (w *Targets) attempt(ctx context.Context, t *store.ClaimedTarget) (store.TargetRecord, error) {
+// finish hands an item over and waits for its group, whatever becomes of ctx.
+func finish[T, R any](ctx context.Context, b *batcher[T, R], item T) (R, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTime)
+	defer cancel()
+	return b.do(ctx, item)
+}
+
+func (w *Targets) attempt(ctx context.Context, t *store.ClaimedTarget) store.TargetRecord {
+	ctx, cancel := context.WithTimeout(ctx, requestTime)
+	defer cancel()
 	spec, err := w.specs.get(ctx, t.RolloutID)
 	if err != nil {
-		return store.TargetRecord{}, err
+		spec.VerifyTimeout = store.DefaultVerifyTimeout
+		return newAttempt(t, spec, nil, w.lease).held(err)
 	}
 	acc, err := w.accounts.Get(ctx, spec.AccountID)
 	if err != nil {
-		return store.TargetRecord{}, err
+		return newAttempt(t, spec, nil, w.lease).held(err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, requestTime)
-	defer cancel()
 	a := newAttempt(t, spec, acc, w.lease)
 	record := a.run(ctx)
 	if a.lastErr != nil && record.State == fleet.TargetFailed {
 		w.logger.LogAttrs(ctx, slog.LevelDebug, "target failed", slog.String("rollout", spec.Key), slog.Int64("seq", int64(t.Seq)),
 			slog.String("reason", string(record.Reason)), slog.Any("error", a.lastErr))
 	}
-	return record, nil
+	return record
 }
 
 // errNoAccount says that the account of a target is not at work in this process.

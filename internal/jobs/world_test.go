@@ -198,6 +198,12 @@ func (w *world) requireTrue(id string, action fleet.Action) map[fleet.Reason]int
 		}
 		require.True(w.t, target.Attempts > 0 || target.State == fleet.TargetSkipped, "an outcome without an attempt")
 	}
-	require.Empty(w.t, w.sim.Stats().DoubleWriteExamples, "written twice without a read in between")
 	return reasons
+}
+
+// requireNoDoubleWrite fails when a home was written to twice without a read in
+// between, in all that the API saw.
+func (w *world) requireNoDoubleWrite() {
+	w.t.Helper()
+	require.Zero(w.t, w.sim.Stats().DoubleWrites, "written twice without a read in between")
 }

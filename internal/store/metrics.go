@@ -64,10 +64,14 @@ func (s *Store) Metrics(ctx context.Context) (Metrics, error) {
 	}
 	for _, r := range open {
 		for _, c := range []StateCount{
-			{State: string(fleet.TargetPending), N: r.Pending}, {State: string(fleet.TargetQueued), N: r.Queued},
-			{State: string(fleet.TargetRunning), N: r.Running}, {State: string(fleet.TargetVerifying), N: r.Verifying},
-			{State: string(fleet.TargetSucceeded), N: r.Succeeded}, {State: string(fleet.TargetFailed), N: r.Failed},
-			{State: string(fleet.TargetSkipped), N: r.Skipped}, {State: string(fleet.TargetCanceled), N: r.Canceled},
+			{State: string(fleet.TargetPending), N: r.Pending},
+			{State: string(fleet.TargetQueued), N: r.Queued},
+			{State: string(fleet.TargetRunning), N: r.Running},
+			{State: string(fleet.TargetVerifying), N: r.Verifying},
+			{State: string(fleet.TargetSucceeded), N: r.Succeeded},
+			{State: string(fleet.TargetFailed), N: r.Failed},
+			{State: string(fleet.TargetSkipped), N: r.Skipped},
+			{State: string(fleet.TargetCanceled), N: r.Canceled},
 		} {
 			m.Open = append(m.Open, AccountStateCount{Account: r.Account, State: c.State, N: c.N})
 		}

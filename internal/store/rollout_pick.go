@@ -100,7 +100,8 @@ func pickUnits(ctx context.Context, tx pgx.Tx, p RolloutParams, acc draftedAccou
 		maxAge = &ms
 	}
 	args := []any{acc.id, skill, string(p.Action), string(p.Stage), string(acc.linkMode), p.IncludeOccupied, maxAge}
-	from, order, where, selector := "units AS u", "u.id", "", p.Selector
+	from, order := "units AS u", "u.id"
+	var where, selector string
 	if len(p.UnitIDs) > 0 {
 		if err := checkUnitsFile(ctx, tx, p, acc.id); err != nil {
 			return "", err

@@ -103,7 +103,7 @@ type Rollout struct {
 	Counts      fleet.Counts       `json:"counts"`
 	Wave        Wave               `json:"wave"`
 	MaxFailures int                `json:"max_failures"`
-	Failures    int                `json:"failures"` // those not acknowledged by a resume
+	Failures    int                `json:"failures"`  // those not acknowledged by a resume
 	Requests    int64              `json:"requests"`  // spent so far
 	Throttled   int64              `json:"throttled"` // of them, refused by the API's limit
 	Price       Price              `json:"price"`

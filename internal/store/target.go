@@ -219,7 +219,8 @@ func newRecordRow(r TargetRecord, state fleet.RolloutState) recordRow {
 		if row.NextAt == nil {
 			row.State = fleet.TargetPending
 		}
-	default:
+	case fleet.RolloutScheduled, fleet.RolloutPaused, fleet.RolloutHalted, fleet.RolloutWaiting,
+		fleet.RolloutSucceeded, fleet.RolloutCompletedWithFailures:
 		row.State, row.NextAt = fleet.TargetPending, nil
 	}
 	return row
