@@ -191,8 +191,9 @@ CREATE TYPE target_state AS ENUM (
 -- key because units are never deleted and the check costs a million look-ups.
 --
 -- running means that a write may have left: whoever finds it so after a crash reads
--- before it writes. job_id and process_id say who has it; next_at says when a
--- queued or verifying target without a River job is due for one.
+-- before it writes. job_id and process_id say who has it, claimed_from what it was
+-- before; next_at says when a queued or verifying target without a River job is due
+-- for one.
 CREATE TABLE targets (
     rollout_id bigint NOT NULL REFERENCES rollouts (id) ON DELETE CASCADE,
     seq        integer NOT NULL,
@@ -207,6 +208,7 @@ CREATE TABLE targets (
     started_at timestamptz,
     ended_at   timestamptz,
     verify_by  timestamptz,
+    claimed_from target_state,
     reason     text NOT NULL DEFAULT '',
     message    text NOT NULL DEFAULT '',
     request_id text NOT NULL DEFAULT '',
@@ -214,7 +216,11 @@ CREATE TABLE targets (
     after      jsonb,
     PRIMARY KEY (rollout_id, seq)
 ) WITH (fillfactor = 80);
-CREATE INDEX targets_state_idx ON targets (rollout_id, state, seq);
+-- One index for each thing that is looked for: the backlog in order, what is under
+-- way, and what came out otherwise than well. Most targets end in none of them.
+CREATE INDEX targets_pending_idx ON targets (rollout_id, seq) WHERE state = 'pending';
+CREATE INDEX targets_open_idx ON targets (rollout_id, seq) WHERE state IN ('queued', 'running', 'verifying');
+CREATE INDEX targets_odd_idx ON targets (rollout_id, state, seq) WHERE state IN ('failed', 'skipped', 'canceled');
 CREATE INDEX targets_unit_idx ON targets (unit_id);
 CREATE INDEX targets_due_idx ON targets (next_at) WHERE next_at IS NOT NULL;
 

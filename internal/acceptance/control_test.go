@@ -38,7 +38,6 @@ func (w *world) quietFor(id string, acknowledged time.Time) {
 // TestPauseAndCancel stops writing in two processes at once.
 func TestPauseAndCancel(t *testing.T) {
 	t.Parallel()
-	together(t)
 	homes := size(800, 2000)
 	w := newWorld(t, simulator.Config{Units: homes, Latency: 200 * time.Millisecond, Seed: 31})
 	first := w.serve()
@@ -48,10 +47,16 @@ func TestPauseAndCancel(t *testing.T) {
 	id := w.create("enable", "acme", skillMain, "--observation-max-age", "any")
 	w.await(id, time.Minute, "it is at work", func(r client.Rollout) bool { return ended(r) > 80 })
 
+	// The API refuses all but a few: many writes wait in both processes for their turn,
+	// and go on waiting through the pause.
+	require.NoError(t, w.sim.SetLimit(simulator.Limit{RPS: 2, Burst: 1}))
+	refused := w.sim.Stats().Refused
+	eventually(t, 20*time.Second, "the API refuses", func() bool { return w.sim.Stats().Refused > refused+1 })
 	paused, err := first.api.PauseRollout(t.Context(), id, client.ReasonBody{})
 	acknowledged := time.Now()
 	require.NoError(t, err)
 	require.EqualValues(t, fleet.RolloutPaused, paused.Value.State)
+	time.AfterFunc(time.Second, func() { _ = w.sim.SetLimit(simulator.Limit{}) }) // no limit is valid
 	w.quietFor(id, acknowledged)
 	r := w.look(id)
 	require.EqualValues(t, fleet.RolloutPaused, r.State)
@@ -82,7 +87,6 @@ func TestPauseAndCancel(t *testing.T) {
 // TestHalt: every fifth home fails, and ten failures are borne.
 func TestHalt(t *testing.T) {
 	t.Parallel()
-	together(t)
 	homes := size(300, 1500)
 	w := newWorld(t, simulator.Config{Units: homes, FailEvery: 5, Latency: 50 * time.Millisecond, Seed: 32})
 	w.serve()
@@ -123,7 +127,6 @@ func TestHalt(t *testing.T) {
 // state that names the mend, and goes on after it.
 func TestRevokedGrant(t *testing.T) {
 	t.Parallel()
-	together(t)
 	homes := size(200, 1000)
 	w := newWorld(t, simulator.Config{Units: homes, Seed: 33})
 	w.expectErrors = true // it is told of once, as an error

@@ -56,7 +56,6 @@ func (w *world) refused(t *testing.T, c refusal) {
 // TestBadCommands gives fleetctl everything that people get wrong.
 func TestBadCommands(t *testing.T) {
 	t.Parallel()
-	together(t)
 	w := newWorld(t, simulator.Config{Units: 30, Seed: 51})
 	f := w.serve()
 	w.settle("100")
@@ -180,7 +179,6 @@ func manyRows(t *testing.T, w *world, n int) string {
 // TestBadStart starts fleetd with everything wrong that can be.
 func TestBadStart(t *testing.T) {
 	t.Parallel()
-	together(t)
 	w := newWorld(t, simulator.Config{Units: 20, Seed: 52})
 	f := w.serve()
 	w.settle("100")

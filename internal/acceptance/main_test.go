@@ -15,8 +15,10 @@ func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
 	flag.Parse()
-	// The tests wait for rates and deadlines far more than they compute: two cores
-	// run more than two of them at once. A -parallel that was given stands.
+	// The tests that measure a rate to the second are not parallel: they run before the
+	// others, and alone. The others wait for rates and deadlines far more than they
+	// compute, so that two cores run more than two of them at once. A -parallel that
+	// was given stands.
 	given := false
 	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
 	if !given {
@@ -67,21 +69,3 @@ var build = sync.OnceValues(func() (programs, error) {
 	}
 	return programs{filepath.Join(dir, "fleetd"), filepath.Join(dir, "fleetctl")}, nil
 })
-
-// quiet keeps tests that measure a rate to the second away from all others of the
-// package: they hold it for writing, the others for reading.
-var quiet sync.RWMutex
-
-// alone makes the test run while no other of the package does.
-func alone(t *testing.T) {
-	t.Helper()
-	quiet.Lock()
-	t.Cleanup(quiet.Unlock)
-}
-
-// together lets the test run beside others that measure nothing.
-func together(t *testing.T) {
-	t.Helper()
-	quiet.RLock()
-	t.Cleanup(quiet.RUnlock)
-}

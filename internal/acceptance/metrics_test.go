@@ -29,7 +29,6 @@ var labels = map[string][]string{
 // TestMetrics scrapes fleetd in the middle of its work, and after a restart.
 func TestMetrics(t *testing.T) {
 	t.Parallel()
-	together(t)
 	cfg := simulator.Config{Units: 80, RPS: 30, FailEvery: 10, Latency: 50 * time.Millisecond, Seed: 71}
 	w := newWorld(t, cfg)
 	f := w.serve()

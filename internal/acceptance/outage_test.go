@@ -161,7 +161,6 @@ func TestDatabaseAway(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			together(t)
 			homes := size(400, 1500)
 			direct := pgtest.New(t)
 			w := newWorldOn(t, simulator.Config{Units: homes, Latency: 100 * time.Millisecond, Seed: 41}, direct)

@@ -16,24 +16,29 @@ import (
 // must never happen is looked for in every try.
 const tries = 3
 
-// bestOf measures a share until it is enough.
-func bestOf(t *testing.T, enough float64, what string, measure func() float64) {
+// busy is how much of a share the other tests of `make test` may take away.
+const busy = 0.06
+
+// bestOf measures a share until it is what was promised. At the promised sizes it
+// must come to that.
+func bestOf(t *testing.T, promised float64, what string, measure func() float64) {
 	t.Helper()
 	best := 0.0
 	for try := range tries {
 		share := measure()
 		t.Logf("try %d: %s %.3f", try+1, what, share)
-		if best = max(best, share); best >= enough {
+		if best = max(best, share); best >= promised {
 			return
 		}
 	}
-	require.GreaterOrEqual(t, best, enough, what)
+	if !full {
+		promised -= busy
+	}
+	require.GreaterOrEqual(t, best, promised, what)
 }
 
 // TestFixedRate is the plain day: a limit that is known, and nothing goes wrong.
-func TestFixedRate(t *testing.T) {
-	t.Parallel()
-	alone(t)
+func TestFixedRate(t *testing.T) { //nolint:paralleltest // it measures, and so runs alone
 	homes := size(600, 2000)
 	bestOf(t, 0.90, "share of the limit used", func() float64 {
 		w := newWorld(t, simulator.Config{Units: homes, RPS: 200, Seed: 1})
@@ -61,10 +66,21 @@ func TestFixedRate(t *testing.T) {
 	})
 }
 
+// steady is how many requests a second were let through in the whole seconds of a
+// run: without the one that it began in and the two that it ended in.
+func steady(stats simulator.Stats) float64 {
+	sum, seconds := 0, 0
+	for _, second := range stats.PerSecond {
+		if second.Time.After(*stats.FirstAcceptedAt) && second.Time.Before(stats.LastAcceptedAt.Add(-2*time.Second)) {
+			sum += second.Accepted
+			seconds++
+		}
+	}
+	return float64(sum) / float64(max(1, seconds))
+}
+
 // TestTwoProcesses share one budget.
-func TestTwoProcesses(t *testing.T) {
-	t.Parallel()
-	alone(t)
+func TestTwoProcesses(t *testing.T) { //nolint:paralleltest // it measures, and so runs alone
 	const rate, burst = 100, 5 // the burst is what --rate 100 has when none is given
 	homes := size(500, 1500)
 	within := func(w *world) simulator.Stats {
@@ -83,7 +99,7 @@ func TestTwoProcesses(t *testing.T) {
 		require.EqualValues(t, fleet.RolloutSucceeded, r.State)
 		stats := within(w)
 		require.EqualValues(t, 2*homes, stats.Accepted)
-		share := stats.AcceptedRate / rate
+		share := steady(w.sim.StatsOf(time.Hour)) / rate
 
 		// One is killed half-way: the other takes over its targets and keeps the rate.
 		w.sim.Reset(true)

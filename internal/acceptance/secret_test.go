@@ -90,7 +90,6 @@ func forms(secret string) []string {
 // none may be.
 func TestSecrets(t *testing.T) {
 	t.Parallel()
-	together(t)
 	canary := simulator.Account{
 		ClientID: "amzn1.application-oa2-client.canary", ClientSecret: "CANARYsecretQ7wz41LmXp", RefreshToken: "Atzr|CANARYrefreshV93kTn2Bd",
 	}

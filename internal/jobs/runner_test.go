@@ -22,7 +22,7 @@ func TestARolloutRunsToItsEnd(t *testing.T) {
 	})
 	w.start()
 
-	up := w.create(func(p *store.RolloutParams) { p.Canary, p.Waves = 2, []string{"30%"} })
+	up := w.create(noLimit, func(p *store.RolloutParams) { p.Canary, p.Waves = 2, []string{"30%"} })
 	got := w.untilState(up.ID, fleet.RolloutSucceeded)
 
 	require.Equal(t, fleet.Counts{Succeeded: 54, Skipped: 6}, got.Counts)
@@ -41,7 +41,7 @@ func TestARolloutRunsToItsEnd(t *testing.T) {
 	require.EqualValues(t, 1, stats.TokenRefreshes, "once for all workers")
 
 	// The way back needs no reads: what was seen after the writes is fresh.
-	down := w.create(func(p *store.RolloutParams) { p.Action = fleet.ActionDisable })
+	down := w.create(noLimit, func(p *store.RolloutParams) { p.Action = fleet.ActionDisable })
 	require.EqualValues(t, 54, down.Price.Requests)
 	got = w.untilState(down.ID, fleet.RolloutSucceeded)
 	require.EqualValues(t, 54, got.Requests)
@@ -135,7 +135,7 @@ func TestStopLosesNothing(t *testing.T) {
 // Promise 8: no write leaves later than a second after a pause was acknowledged.
 func TestPauseIsNow(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, simulator.Config{Units: 300, Latency: 10 * time.Millisecond}, func(p *store.AccountParams) { p.Rate, p.Burst = "100", 5 })
+	w := newWorld(t, simulator.Config{Units: 120, Latency: 10 * time.Millisecond}, func(p *store.AccountParams) { p.Rate, p.Burst = "100", 5 })
 	w.start()
 	w.start()
 	id := w.create(noLimit).ID
@@ -191,7 +191,7 @@ func TestCancelProvesWhatWasSent(t *testing.T) {
 
 func TestTooManyFailuresHalt(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, simulator.Config{FailEvery: 3})
+	w := newWorld(t, simulator.Config{Units: 36, FailEvery: 3})
 	w.start()
 	w.start()
 	id := w.create(func(p *store.RolloutParams) { p.MaxFailures = "3" }).ID
@@ -199,7 +199,7 @@ func TestTooManyFailuresHalt(t *testing.T) {
 		got := w.until(id, "halted or ended", func(r store.Rollout) bool { return r.State == fleet.RolloutHalted || r.State.Ended() })
 		if got.State.Ended() {
 			require.Equal(t, fleet.RolloutCompletedWithFailures, got.State)
-			require.Equal(t, fleet.Counts{Succeeded: 40, Failed: 20}, got.Counts)
+			require.Equal(t, fleet.Counts{Succeeded: 24, Failed: 12}, got.Counts)
 			break
 		}
 		require.Equal(t, 4, got.Counts.Failed-acknowledged, "one more than is tolerated, and no more")
@@ -211,7 +211,7 @@ func TestTooManyFailuresHalt(t *testing.T) {
 		require.NoError(t, err)
 		require.Zero(t, got.Failures)
 	}
-	require.Equal(t, map[fleet.Reason]int{"": 40, fleet.ReasonForbidden: 20}, w.requireTrue(id, fleet.ActionEnable))
+	require.Equal(t, map[fleet.Reason]int{"": 24, fleet.ReasonForbidden: 12}, w.requireTrue(id, fleet.ActionEnable))
 	w.requireNoDoubleWrite()
 }
 
@@ -221,7 +221,7 @@ func TestARevokedCredentialHoldsTheWork(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, simulator.Config{Units: 200}, func(p *store.AccountParams) { p.Rate, p.Burst = "100", 5 })
 	w.start()
-	id := w.create().ID
+	id := w.create(noLimit).ID
 	w.until(id, "a few done", func(r store.Rollout) bool { return r.Counts.Succeeded >= 10 })
 	require.NoError(t, w.sim.ChangeAccount(simulator.DefaultClientID, simulator.AccountChange{RevokeRefreshToken: true, ExpireAccessTokens: true}))
 

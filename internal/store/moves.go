@@ -35,12 +35,6 @@ func (m moves) addN(rolloutID int64, from, to fleet.TargetState, n int) {
 	*counter(p, to) += int32(n)   //nolint:gosec // Likewise.
 }
 
-func (m moves) spend(rolloutID int64, requests, throttled int) {
-	p := m.of(rolloutID)
-	p.Requests += int64(requests)
-	p.Throttled += int64(throttled)
-}
-
 // apply writes the sums, rollouts in the order that locks are taken in.
 func (m moves) apply(ctx context.Context, q *db.Queries) error {
 	for _, id := range slices.Sorted(maps.Keys(m)) {
@@ -75,10 +69,6 @@ func counter(p *db.RolloutAddCountsParams, s fleet.TargetState) *int32 {
 
 // totals adds up outcomes for the counters that outlive a restart.
 type totals map[db.TargetTotalsAddParams]int64
-
-func (t totals) add(r db.RolloutLockManyRow, state fleet.TargetState, reason fleet.Reason) {
-	t.addN(r.AccountID, fleet.Action(r.Action), state, reason, 1)
-}
 
 func (t totals) addN(accountID int64, action fleet.Action, state fleet.TargetState, reason fleet.Reason, n int) {
 	if n > 0 {

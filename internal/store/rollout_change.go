@@ -178,6 +178,9 @@ func ofReasons(reasons []string) string {
 // refuseRetryOverlap keeps a rollout that had ended from taking up units that
 // another rollout has by now.
 func refuseRetryOverlap(ctx context.Context, q *db.Queries, r *db.Rollout, reasons []string) error {
+	if err := q.RolloutCreationLock(ctx, r.AccountID); err != nil {
+		return fmt.Errorf("lock rollout creation: %w", err)
+	}
 	units, err := q.TargetFailedUnits(ctx, db.TargetFailedUnitsParams{RolloutID: r.ID, Reasons: reasons})
 	if err != nil {
 		return fmt.Errorf("read failed units: %w", err)

@@ -146,12 +146,10 @@ func (s *Store) draftRollout(ctx context.Context, tx pgx.Tx, p RolloutParams) (*
 	if err != nil {
 		return nil, err
 	}
-	// Creations of one account run one after the other: the check for overlaps
-	// would not see another one's targets before they are committed.
-	if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtext('fleet.rollout.create'), $1::bigint::integer)`, acc.id); err != nil {
+	q := db.New(tx)
+	if err := q.RolloutCreationLock(ctx, acc.id); err != nil {
 		return nil, fmt.Errorf("lock rollout creation: %w", err)
 	}
-	q := db.New(tx)
 	skill, err := q.SkillEnsure(ctx, p.SkillID)
 	if err != nil {
 		return nil, fmt.Errorf("name skill: %w", err)

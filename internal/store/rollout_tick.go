@@ -97,14 +97,12 @@ func takeSnapshot(ctx context.Context, q *db.Queries, row db.Rollout, p TickPara
 		SoakUntil: deref(row.SoakUntil), Soak: millis(row.SoakMs), StartAt: deref(row.StartAt),
 		WindowOpen: win.open, WindowNextOpen: win.nextOpen, AccountBlocked: p.AccountBlocked, Horizon: p.Horizon,
 	}
-	var err error
 	if s.Counts.Pending > 0 {
-		s.PendingInWave, err = q.TargetPendingInWave(ctx, db.TargetPendingInWaveParams{
-			RolloutID: row.ID, WaveEnd: row.WaveEnds[row.WaveIndex],
-		})
+		first, err := q.TargetPick(ctx, db.TargetPickParams{RolloutID: row.ID, WaveEnd: row.WaveEnds[row.WaveIndex], MaxRows: 1})
 		if err != nil {
 			return s, fmt.Errorf("look for pending targets: %w", err)
 		}
+		s.PendingInWave = len(first) > 0
 	}
 	return s, nil
 }

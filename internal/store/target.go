@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	_ "embed" // target_record.sql
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -42,9 +43,9 @@ type ClaimedTarget struct {
 	Observed  *fleet.Observation // what was last seen, by whomever
 }
 
-// ClaimTargets takes targets for the jobs of one process, in one transaction.
-// Those it does not return have an outcome, belong to another job, or are of a
-// rollout that may not write: their jobs have nothing to do.
+// ClaimTargets takes targets for the jobs of one process, in one statement. Those
+// it does not return have an outcome, belong to another job, or are of a rollout
+// that may not write: their jobs have nothing to do.
 func (s *Store) ClaimTargets(ctx context.Context, processID int64, claims []Claim) ([]ClaimedTarget, error) {
 	params := db.TargetClaimParams{ProcessID: &processID}
 	for _, c := range claims {
@@ -52,45 +53,35 @@ func (s *Store) ClaimTargets(ctx context.Context, processID int64, claims []Clai
 		params.Seqs = append(params.Seqs, c.Seq)
 		params.JobIds = append(params.JobIds, c.JobID)
 	}
-	var claimed []ClaimedTarget
-	err := s.inTx(ctx, func(tx pgx.Tx) error {
-		claimed = claimed[:0]
-		q := db.New(tx)
-		if _, err := q.RolloutLockMany(ctx, unique(params.RolloutIds)); err != nil {
-			return fmt.Errorf("lock rollouts: %w", err)
+	params.Ids = unique(params.RolloutIds)
+	rows, err := s.q().TargetClaim(ctx, params)
+	if err != nil {
+		return nil, mapError(fmt.Errorf("claim targets: %w", err))
+	}
+	claimed := make([]ClaimedTarget, len(rows))
+	for i, r := range rows {
+		claimed[i] = ClaimedTarget{
+			Claim:     Claim{RolloutID: r.RolloutID, Seq: r.Seq, JobID: deref(r.JobID)},
+			UnitRow:   r.UnitRow,
+			UnitID:    r.UnitID,
+			Occupancy: fleet.Occupancy(r.Occupancy),
+			Prior:     deref(r.Prior),
+			Attempts:  int(r.Attempts),
+			Writes:    int(r.Writes),
+			Requests:  int(r.Requests),
+			VerifyBy:  deref(r.VerifyBy),
 		}
-		rows, err := q.TargetClaim(ctx, params)
-		if err != nil {
-			return fmt.Errorf("claim targets: %w", err)
+		if claimed[i].Before, err = decodeObservation(r.Before); err != nil {
+			return nil, err
 		}
-		moved := moves{}
-		for _, r := range rows {
-			t := ClaimedTarget{
-				Claim:     Claim{RolloutID: r.RolloutID, Seq: r.Seq, JobID: r.JobID},
-				UnitRow:   r.UnitRow,
-				UnitID:    r.UnitID,
-				Occupancy: fleet.Occupancy(r.Occupancy),
-				Prior:     r.Prior,
-				Attempts:  int(r.Attempts),
-				Writes:    int(r.Writes),
-				Requests:  int(r.Requests),
-				VerifyBy:  deref(r.VerifyBy),
+		if r.Status != nil {
+			claimed[i].Observed = &fleet.Observation{
+				Status: fleet.Status(*r.Status), Stage: fleet.Stage(deref(r.Stage)),
+				AccountLink: fleet.LinkStatus(deref(r.AccountLink)), ObservedAt: deref(r.ObservedAt),
 			}
-			if t.Before, err = decodeObservation(r.Before); err != nil {
-				return err
-			}
-			if r.Status != nil {
-				t.Observed = &fleet.Observation{
-					Status: fleet.Status(*r.Status), Stage: fleet.Stage(deref(r.Stage)),
-					AccountLink: fleet.LinkStatus(deref(r.AccountLink)), ObservedAt: deref(r.ObservedAt),
-				}
-			}
-			moved.add(r.RolloutID, r.Prior, fleet.TargetRunning)
-			claimed = append(claimed, t)
 		}
-		return moved.apply(ctx, q)
-	})
-	return claimed, err
+	}
+	return claimed, nil
 }
 
 // TargetRecord is what became of a claimed target. State is an end, verifying, or
@@ -121,13 +112,14 @@ type recordRow struct {
 	RolloutID int64              `json:"rollout_id"`
 	Seq       int32              `json:"seq"`
 	JobID     int64              `json:"job_id"`
-	UnitRow   int64              `json:"unit_row"`
 	State     fleet.TargetState  `json:"state"`
 	Reason    fleet.Reason       `json:"reason"`
 	Message   string             `json:"message"`
 	Attempts  int                `json:"attempts"`
 	Writes    int                `json:"writes"`
 	Requests  int                `json:"requests"`
+	Spent     int                `json:"spent"`
+	Throttled int                `json:"throttled"`
 	RequestID string             `json:"request_id"`
 	NextAt    *time.Time         `json:"next_at"`
 	VerifyBy  *time.Time         `json:"verify_by"`
@@ -136,94 +128,37 @@ type recordRow struct {
 	InDoubt   bool               `json:"in_doubt"`
 }
 
+//go:embed target_record.sql
+var recordSQL string
+
 // RecordTargets writes down what became of claimed targets, with the counters of
-// their rollouts, what was observed, and the totals, in one transaction. A record
+// their rollouts, what was observed, and the totals, in one statement. A record
 // that comes late or twice changes nothing.
 func (s *Store) RecordTargets(ctx context.Context, processID int64, records []TargetRecord) error {
 	ids := make([]int64, len(records))
+	rows := make([]recordRow, 0, len(records))
+	given := make(map[Claim]bool, len(records))
 	for i, r := range records {
 		ids[i] = r.RolloutID
+		if given[r.Claim] {
+			continue
+		}
+		given[r.Claim] = true
+		rows = append(rows, recordRow{
+			RolloutID: r.RolloutID, Seq: r.Seq, JobID: r.JobID, State: r.State, Reason: r.Reason, Message: r.Message,
+			Attempts: r.Attempts, Writes: r.Writes, Requests: r.Requests, Spent: r.Spent, Throttled: r.Throttled,
+			RequestID: r.RequestID, NextAt: timeOrNil(r.NextAt), VerifyBy: timeOrNil(r.VerifyBy),
+			Before: r.Before, After: r.After, InDoubt: r.InDoubt,
+		})
 	}
-	return s.inTx(ctx, func(tx pgx.Tx) error {
-		q := db.New(tx)
-		locked, err := q.RolloutLockMany(ctx, unique(ids))
-		if err != nil {
-			return fmt.Errorf("lock rollouts: %w", err)
-		}
-		rollouts := make(map[int64]db.RolloutLockManyRow, len(locked))
-		for _, r := range locked {
-			rollouts[r.ID] = r
-		}
-		// By claim: a target may have been taken over, and both jobs be in one group.
-		rows := make([]recordRow, len(records))
-		byClaim := make(map[Claim]int, len(records))
-		doubt := false
-		for i, r := range records {
-			if first, twice := byClaim[r.Claim]; twice {
-				r = records[first]
-			} else {
-				byClaim[r.Claim] = i
-			}
-			rows[i] = newRecordRow(r, fleet.RolloutState(rollouts[r.RolloutID].State))
-			doubt = doubt || r.InDoubt
-		}
-		body, err := json.Marshal(rows)
-		if err != nil {
-			return fmt.Errorf("encode records: %w", err)
-		}
-		done, err := q.TargetRecord(ctx, db.TargetRecordParams{Records: body, ProcessID: &processID})
-		if err != nil {
-			return fmt.Errorf("record targets: %w", err)
-		}
-		if err := q.ObservedUpsert(ctx, body); err != nil {
-			return fmt.Errorf("record observations: %w", err)
-		}
-		if doubt {
-			if err := q.ObservedForget(ctx, body); err != nil {
-				return fmt.Errorf("forget observations: %w", err)
-			}
-		}
-		moved, totals := moves{}, totals{}
-		for _, d := range done {
-			i := byClaim[Claim{RolloutID: d.RolloutID, Seq: d.Seq, JobID: d.JobID}]
-			row := rows[i]
-			moved.add(d.RolloutID, fleet.TargetRunning, row.State)
-			moved.spend(d.RolloutID, records[i].Spent, records[i].Throttled)
-			if row.State.Ended() {
-				totals.add(rollouts[d.RolloutID], row.State, row.Reason)
-			}
-		}
-		if err := totals.apply(ctx, q); err != nil {
-			return err
-		}
-		return moved.apply(ctx, q)
-	})
-}
-
-// newRecordRow settles what a record means by now: a target that did not start
-// goes back to the backlog of a rollout that may not write, or ends with it.
-func newRecordRow(r TargetRecord, state fleet.RolloutState) recordRow {
-	row := recordRow{
-		RolloutID: r.RolloutID, Seq: r.Seq, JobID: r.JobID, UnitRow: r.UnitRow, State: r.State, Reason: r.Reason,
-		Message: r.Message, Attempts: r.Attempts, Writes: r.Writes, Requests: r.Requests, RequestID: r.RequestID,
-		NextAt: timeOrNil(r.NextAt), VerifyBy: timeOrNil(r.VerifyBy), Before: r.Before, After: r.After,
-		InDoubt: r.InDoubt,
+	body, err := json.Marshal(rows)
+	if err != nil {
+		return fmt.Errorf("encode records: %w", err)
 	}
-	if row.State != fleet.TargetQueued {
-		return row
+	if _, err := s.pool.Exec(ctx, recordSQL, unique(ids), body, processID); err != nil {
+		return mapError(fmt.Errorf("record targets: %w", err))
 	}
-	switch state {
-	case fleet.RolloutCanceled:
-		row.State, row.NextAt = fleet.TargetCanceled, nil
-	case fleet.RolloutRunning:
-		if row.NextAt == nil {
-			row.State = fleet.TargetPending
-		}
-	case fleet.RolloutScheduled, fleet.RolloutPaused, fleet.RolloutHalted, fleet.RolloutWaiting,
-		fleet.RolloutSucceeded, fleet.RolloutCompletedWithFailures:
-		row.State, row.NextAt = fleet.TargetPending, nil
-	}
-	return row
+	return nil
 }
 
 // DueTargets gives a job to every target whose time has come: enqueue inserts the

@@ -185,7 +185,7 @@ ORDER BY staged.line`
 
 // refuseDoubled names every row whose unit stands on an earlier line as well.
 func (imp *unitImport) refuseDoubled(ctx context.Context) error {
-	rows, err := imp.conn.Query(ctx, doubledUnits) //nolint:rowserrcheck // ForEachRow does.
+	rows, err := imp.conn.Query(ctx, doubledUnits)
 	if err != nil {
 		return fmt.Errorf("look for doubled units: %w", err)
 	}

@@ -95,24 +95,25 @@ type Rollout struct {
 }
 
 type Target struct {
-	RolloutID int64
-	Seq       int32
-	UnitID    int64
-	State     fleet.TargetState
-	Attempts  int16
-	Writes    int16
-	Requests  int32
-	JobID     *int64
-	ProcessID *int64
-	NextAt    *time.Time
-	StartedAt *time.Time
-	EndedAt   *time.Time
-	VerifyBy  *time.Time
-	Reason    string
-	Message   string
-	RequestID string
-	Before    []byte
-	After     []byte
+	RolloutID   int64
+	Seq         int32
+	UnitID      int64
+	State       fleet.TargetState
+	Attempts    int16
+	Writes      int16
+	Requests    int32
+	JobID       *int64
+	ProcessID   *int64
+	NextAt      *time.Time
+	StartedAt   *time.Time
+	EndedAt     *time.Time
+	VerifyBy    *time.Time
+	ClaimedFrom *fleet.TargetState
+	Reason      string
+	Message     string
+	RequestID   string
+	Before      []byte
+	After       []byte
 }
 
 type Token struct {

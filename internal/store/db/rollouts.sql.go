@@ -20,10 +20,8 @@ SET
     n_succeeded = n_succeeded + $5,
     n_failed = n_failed + $6,
     n_skipped = n_skipped + $7,
-    n_canceled = n_canceled + $8,
-    requests = requests + $9,
-    throttled = throttled + $10
-WHERE id = $11
+    n_canceled = n_canceled + $8
+WHERE id = $9
 `
 
 type RolloutAddCountsParams struct {
@@ -35,8 +33,6 @@ type RolloutAddCountsParams struct {
 	Failed    int32
 	Skipped   int32
 	Canceled  int32
-	Requests  int64
-	Throttled int64
 	ID        int64
 }
 
@@ -50,8 +46,6 @@ func (q *Queries) RolloutAddCounts(ctx context.Context, arg RolloutAddCountsPara
 		arg.Failed,
 		arg.Skipped,
 		arg.Canceled,
-		arg.Requests,
-		arg.Throttled,
 		arg.ID,
 	)
 	return err
@@ -201,6 +195,17 @@ func (q *Queries) RolloutByKey(ctx context.Context, key string) (RolloutByKeyRow
 		&i.BudgetRate,
 	)
 	return i, err
+}
+
+const rolloutCreationLock = `-- name: RolloutCreationLock :exec
+SELECT pg_advisory_xact_lock(hashtextextended('fleet.rollout.create', $1::bigint))
+`
+
+// What takes up units of an account goes one after the other until it commits: the
+// look for overlaps does not see what others have not committed yet.
+func (q *Queries) RolloutCreationLock(ctx context.Context, accountID int64) error {
+	_, err := q.db.Exec(ctx, rolloutCreationLock, accountID)
+	return err
 }
 
 const rolloutInsert = `-- name: RolloutInsert :one

@@ -12,57 +12,6 @@ import (
 	"fleetd/internal/fleet"
 )
 
-const observedForget = `-- name: ObservedForget :exec
-DELETE FROM observed
-USING
-    jsonb_to_recordset($1::jsonb) AS r (rollout_id bigint, unit_row bigint, in_doubt boolean),
-    rollouts AS ro
-WHERE r.in_doubt
-    AND ro.id = r.rollout_id
-    AND observed.unit_id = r.unit_row
-    AND observed.skill_id = ro.skill_id
-`
-
-// What was seen of a unit is no ground for anything while a write is in doubt.
-func (q *Queries) ObservedForget(ctx context.Context, records []byte) error {
-	_, err := q.db.Exec(ctx, observedForget, records)
-	return err
-}
-
-const observedUpsert = `-- name: ObservedUpsert :exec
-INSERT INTO observed (unit_id, skill_id, status, stage, account_link, observed_at, changed_at)
-SELECT DISTINCT ON (r.unit_row, ro.skill_id)
-    r.unit_row,
-    ro.skill_id,
-    r.after ->> 'status',
-    coalesce(r.after ->> 'stage', ''),
-    coalesce(r.after ->> 'account_link', ''),
-    (r.after ->> 'observed_at')::timestamptz,
-    (r.after ->> 'observed_at')::timestamptz
-FROM jsonb_to_recordset($1::jsonb) AS r (rollout_id bigint, unit_row bigint, after jsonb)
-JOIN rollouts AS ro ON ro.id = r.rollout_id
-WHERE r.after IS NOT NULL
-ORDER BY r.unit_row, ro.skill_id, (r.after ->> 'observed_at')::timestamptz DESC
-ON CONFLICT (unit_id, skill_id) DO UPDATE
-SET
-    changed_at = CASE
-        WHEN (observed.status, observed.stage, observed.account_link)
-            IS DISTINCT FROM (excluded.status, excluded.stage, excluded.account_link)
-            THEN excluded.observed_at
-        ELSE observed.changed_at
-    END,
-    status = excluded.status,
-    stage = excluded.stage,
-    account_link = excluded.account_link,
-    observed_at = excluded.observed_at
-WHERE observed.observed_at < excluded.observed_at
-`
-
-func (q *Queries) ObservedUpsert(ctx context.Context, records []byte) error {
-	_, err := q.db.Exec(ctx, observedUpsert, records)
-	return err
-}
-
 const targetAdopt = `-- name: TargetAdopt :many
 UPDATE targets
 SET
@@ -153,61 +102,92 @@ func (q *Queries) TargetCancel(ctx context.Context, arg TargetCancelParams) (int
 }
 
 const targetClaim = `-- name: TargetClaim :many
-UPDATE targets
-SET
-    state = 'running',
-    job_id = claim.job_id,
-    process_id = $1,
-    next_at = NULL,
-    started_at = coalesce(targets.started_at, now())
-FROM (
+WITH locked AS (
     SELECT
-        t.rollout_id,
-        t.seq,
-        t.state AS prior,
-        w.job_id::bigint AS job_id,
-        u.unit_id,
-        u.occupancy,
-        o.status,
-        o.stage,
-        o.account_link,
-        o.observed_at
+        id,
+        state,
+        skill_id
+    FROM rollouts
+    WHERE id = ANY ($1::bigint[])
+    ORDER BY id
+    FOR UPDATE
+),
+claimed AS (
+    UPDATE targets
+    SET
+        claimed_from = targets.state,
+        state = 'running',
+        job_id = want.job_id,
+        process_id = $2,
+        next_at = NULL,
+        started_at = coalesce(targets.started_at, now())
+    FROM locked
+    JOIN (
+        SELECT
+            unnest($3::bigint[]) AS rollout_id,
+            unnest($4::integer[]) AS seq,
+            unnest($5::bigint[]) AS job_id
+    ) AS want ON want.rollout_id = locked.id
+    WHERE targets.rollout_id = want.rollout_id
+        AND targets.seq = want.seq
+        AND (
+            (targets.state = 'queued' AND locked.state = 'running')
+            OR targets.state = 'verifying'
+            OR (targets.state = 'running' AND targets.job_id = want.job_id)
+        )
+    RETURNING
+        targets.rollout_id,
+        targets.seq,
+        targets.unit_id,
+        targets.attempts,
+        targets.writes,
+        targets.requests,
+        targets.verify_by,
+        targets.before,
+        targets.claimed_from,
+        targets.job_id,
+        locked.skill_id
+),
+moved AS (
+    UPDATE rollouts
+    SET
+        n_queued = rollouts.n_queued - m.queued,
+        n_verifying = rollouts.n_verifying - m.verifying,
+        n_running = rollouts.n_running + m.queued + m.verifying
     FROM (
         SELECT
-            unnest($2::bigint[]) AS rollout_id,
-            unnest($3::integer[]) AS seq,
-            unnest($4::bigint[]) AS job_id
-    ) AS w
-    JOIN targets AS t ON t.rollout_id = w.rollout_id AND t.seq = w.seq
-    JOIN rollouts AS r ON r.id = t.rollout_id
-    JOIN units AS u ON u.id = t.unit_id
-    LEFT JOIN observed AS o ON o.unit_id = t.unit_id AND o.skill_id = r.skill_id
-    WHERE (t.state = 'queued' AND r.state = 'running')
-        OR t.state = 'verifying'
-        OR (t.state = 'running' AND t.job_id = w.job_id)
-) AS claim
-WHERE targets.rollout_id = claim.rollout_id
-    AND targets.seq = claim.seq
-RETURNING
-    targets.rollout_id,
-    targets.seq,
-    targets.unit_id AS unit_row,
-    targets.attempts,
-    targets.writes,
-    targets.requests,
-    targets.verify_by,
-    targets.before,
-    claim.prior,
-    claim.job_id::bigint AS job_id,
-    claim.unit_id,
-    claim.occupancy,
-    claim.status,
-    claim.stage,
-    claim.account_link,
-    claim.observed_at
+            rollout_id,
+            count(*) FILTER (WHERE claimed_from = 'queued') AS queued,
+            count(*) FILTER (WHERE claimed_from = 'verifying') AS verifying
+        FROM claimed
+        GROUP BY rollout_id
+    ) AS m
+    WHERE rollouts.id = m.rollout_id
+)
+SELECT
+    claimed.rollout_id,
+    claimed.seq,
+    claimed.unit_id AS unit_row,
+    claimed.attempts,
+    claimed.writes,
+    claimed.requests,
+    claimed.verify_by,
+    claimed.before,
+    claimed.claimed_from AS prior,
+    claimed.job_id,
+    units.unit_id,
+    units.occupancy,
+    observed.status,
+    observed.stage,
+    observed.account_link,
+    observed.observed_at
+FROM claimed
+JOIN units ON units.id = claimed.unit_id
+LEFT JOIN observed ON observed.unit_id = claimed.unit_id AND observed.skill_id = claimed.skill_id
 `
 
 type TargetClaimParams struct {
+	Ids        []int64
 	ProcessID  *int64
 	RolloutIds []int64
 	Seqs       []int32
@@ -223,8 +203,8 @@ type TargetClaimRow struct {
 	Requests    int32
 	VerifyBy    *time.Time
 	Before      []byte
-	Prior       fleet.TargetState
-	JobID       int64
+	Prior       *fleet.TargetState
+	JobID       *int64
 	UnitID      string
 	Occupancy   string
 	Status      *string
@@ -233,11 +213,17 @@ type TargetClaimRow struct {
 	ObservedAt  *time.Time
 }
 
-// Takes targets for one process, job by job. A queued one only while its rollout
-// runs; one being verified always, for reads go on; a running one only by the job
-// that already had it.
+// Takes targets for one process, job by job, and counts them. A queued one only
+// while its rollout runs; one being verified always, for reads go on; a running one
+// only by the job that already had it.
+//
+// One statement, so that a rollout's row is locked for no round trip. What a target
+// must be is asked of the updated row itself: where it changed while the lock was
+// waited for, Postgres asks again of its newest version. claimed_from keeps the
+// state that it had.
 func (q *Queries) TargetClaim(ctx context.Context, arg TargetClaimParams) ([]TargetClaimRow, error) {
 	rows, err := q.db.Query(ctx, targetClaim,
+		arg.Ids,
 		arg.ProcessID,
 		arg.RolloutIds,
 		arg.Seqs,
@@ -361,7 +347,7 @@ func (q *Queries) TargetFailedUnits(ctx context.Context, arg TargetFailedUnitsPa
 
 const targetList = `-- name: TargetList :many
 SELECT
-    targets.rollout_id, targets.seq, targets.unit_id, targets.state, targets.attempts, targets.writes, targets.requests, targets.job_id, targets.process_id, targets.next_at, targets.started_at, targets.ended_at, targets.verify_by, targets.reason, targets.message, targets.request_id, targets.before, targets.after,
+    targets.rollout_id, targets.seq, targets.unit_id, targets.state, targets.attempts, targets.writes, targets.requests, targets.job_id, targets.process_id, targets.next_at, targets.started_at, targets.ended_at, targets.verify_by, targets.claimed_from, targets.reason, targets.message, targets.request_id, targets.before, targets.after,
     units.unit_id AS unit,
     units.property
 FROM targets
@@ -417,6 +403,7 @@ func (q *Queries) TargetList(ctx context.Context, arg TargetListParams) ([]Targe
 			&i.Target.StartedAt,
 			&i.Target.EndedAt,
 			&i.Target.VerifyBy,
+			&i.Target.ClaimedFrom,
 			&i.Target.Reason,
 			&i.Target.Message,
 			&i.Target.RequestID,
@@ -437,7 +424,7 @@ func (q *Queries) TargetList(ctx context.Context, arg TargetListParams) ([]Targe
 
 const targetListByState = `-- name: TargetListByState :many
 SELECT
-    targets.rollout_id, targets.seq, targets.unit_id, targets.state, targets.attempts, targets.writes, targets.requests, targets.job_id, targets.process_id, targets.next_at, targets.started_at, targets.ended_at, targets.verify_by, targets.reason, targets.message, targets.request_id, targets.before, targets.after,
+    targets.rollout_id, targets.seq, targets.unit_id, targets.state, targets.attempts, targets.writes, targets.requests, targets.job_id, targets.process_id, targets.next_at, targets.started_at, targets.ended_at, targets.verify_by, targets.claimed_from, targets.reason, targets.message, targets.request_id, targets.before, targets.after,
     units.unit_id AS unit,
     units.property
 FROM targets
@@ -497,6 +484,7 @@ func (q *Queries) TargetListByState(ctx context.Context, arg TargetListByStatePa
 			&i.Target.StartedAt,
 			&i.Target.EndedAt,
 			&i.Target.VerifyBy,
+			&i.Target.ClaimedFrom,
 			&i.Target.Reason,
 			&i.Target.Message,
 			&i.Target.RequestID,
@@ -553,28 +541,6 @@ func (q *Queries) TargetOutstanding(ctx context.Context) ([]TargetOutstandingRow
 		return nil, err
 	}
 	return items, nil
-}
-
-const targetPendingInWave = `-- name: TargetPendingInWave :one
-SELECT EXISTS (
-    SELECT 1
-    FROM targets
-    WHERE rollout_id = $1
-        AND state = 'pending'
-        AND seq <= $2
-)
-`
-
-type TargetPendingInWaveParams struct {
-	RolloutID int64
-	WaveEnd   int32
-}
-
-func (q *Queries) TargetPendingInWave(ctx context.Context, arg TargetPendingInWaveParams) (bool, error) {
-	row := q.db.QueryRow(ctx, targetPendingInWave, arg.RolloutID, arg.WaveEnd)
-	var exists bool
-	err := row.Scan(&exists)
-	return exists, err
 }
 
 const targetPick = `-- name: TargetPick :many
@@ -717,6 +683,7 @@ SET
     state = 'pending',
     next_at = NULL
 WHERE rollout_id = $1
+    AND state IN ('queued', 'running', 'verifying') -- as the index has it
     AND state = 'queued'
 `
 
@@ -726,80 +693,6 @@ func (q *Queries) TargetRecall(ctx context.Context, rolloutID int64) (int64, err
 		return 0, err
 	}
 	return result.RowsAffected(), nil
-}
-
-const targetRecord = `-- name: TargetRecord :many
-UPDATE targets
-SET
-    state = r.state::target_state,
-    reason = r.reason,
-    message = r.message,
-    attempts = r.attempts,
-    writes = r.writes,
-    requests = r.requests,
-    request_id = r.request_id,
-    next_at = r.next_at,
-    verify_by = r.verify_by,
-    before = r.before,
-    after = r.after,
-    ended_at = CASE WHEN r.state IN ('succeeded', 'failed', 'skipped', 'canceled') THEN now() END,
-    job_id = NULL,
-    process_id = NULL
-FROM jsonb_to_recordset($2::jsonb) AS r (
-    rollout_id bigint,
-    seq integer,
-    job_id bigint,
-    state text,
-    reason text,
-    message text,
-    attempts smallint,
-    writes smallint,
-    requests integer,
-    request_id text,
-    next_at timestamptz,
-    verify_by timestamptz,
-    before jsonb,
-    after jsonb
-)
-WHERE targets.rollout_id = r.rollout_id
-    AND targets.seq = r.seq
-    AND targets.state = 'running'
-    AND targets.job_id = r.job_id
-    AND targets.process_id = $1
-RETURNING targets.rollout_id, targets.seq, r.job_id::bigint AS job_id
-`
-
-type TargetRecordParams struct {
-	ProcessID *int64
-	Records   []byte
-}
-
-type TargetRecordRow struct {
-	RolloutID int64
-	Seq       int32
-	JobID     int64
-}
-
-// What became of claimed targets. One that is not this job's any more, or has an
-// outcome, is left as it is: a late or repeated record changes nothing.
-func (q *Queries) TargetRecord(ctx context.Context, arg TargetRecordParams) ([]TargetRecordRow, error) {
-	rows, err := q.db.Query(ctx, targetRecord, arg.ProcessID, arg.Records)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	items := []TargetRecordRow{}
-	for rows.Next() {
-		var i TargetRecordRow
-		if err := rows.Scan(&i.RolloutID, &i.Seq, &i.JobID); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
 }
 
 const targetRetry = `-- name: TargetRetry :execrows

@@ -122,6 +122,11 @@ GROUP BY rollouts.id
 ORDER BY rollouts.id
 LIMIT 3;
 
+-- name: RolloutCreationLock :exec
+-- What takes up units of an account goes one after the other until it commits: the
+-- look for overlaps does not see what others have not committed yet.
+SELECT pg_advisory_xact_lock(hashtextextended('fleet.rollout.create', @account_id::bigint));
+
 -- name: RolloutLock :one
 SELECT
     sqlc.embed(rollouts),
@@ -159,9 +164,7 @@ SET
     n_succeeded = n_succeeded + @succeeded,
     n_failed = n_failed + @failed,
     n_skipped = n_skipped + @skipped,
-    n_canceled = n_canceled + @canceled,
-    requests = requests + @requests,
-    throttled = throttled + @throttled
+    n_canceled = n_canceled + @canceled
 WHERE id = @id;
 
 -- name: RolloutSetState :exec

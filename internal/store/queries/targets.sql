@@ -40,21 +40,13 @@ WHERE targets.rollout_id = @rollout_id
     AND units.id = targets.unit_id
 RETURNING targets.seq, targets.state;
 
--- name: TargetPendingInWave :one
-SELECT EXISTS (
-    SELECT 1
-    FROM targets
-    WHERE rollout_id = @rollout_id
-        AND state = 'pending'
-        AND seq <= @wave_end
-);
-
 -- name: TargetRecall :execrows
 UPDATE targets
 SET
     state = 'pending',
     next_at = NULL
 WHERE rollout_id = @rollout_id
+    AND state IN ('queued', 'running', 'verifying') -- as the index has it
     AND state = 'queued';
 
 -- name: TargetCancel :execrows
@@ -96,142 +88,96 @@ WHERE rollout_id = @rollout_id
     AND (cardinality(@reasons::text[]) = 0 OR reason = ANY (@reasons::text[]));
 
 -- name: TargetClaim :many
--- Takes targets for one process, job by job. A queued one only while its rollout
--- runs; one being verified always, for reads go on; a running one only by the job
--- that already had it.
-UPDATE targets
-SET
-    state = 'running',
-    job_id = claim.job_id,
-    process_id = @process_id,
-    next_at = NULL,
-    started_at = coalesce(targets.started_at, now())
-FROM (
+-- Takes targets for one process, job by job, and counts them. A queued one only
+-- while its rollout runs; one being verified always, for reads go on; a running one
+-- only by the job that already had it.
+--
+-- One statement, so that a rollout's row is locked for no round trip. What a target
+-- must be is asked of the updated row itself: where it changed while the lock was
+-- waited for, Postgres asks again of its newest version. claimed_from keeps the
+-- state that it had.
+WITH locked AS (
     SELECT
-        t.rollout_id,
-        t.seq,
-        t.state AS prior,
-        w.job_id::bigint AS job_id,
-        u.unit_id,
-        u.occupancy,
-        o.status,
-        o.stage,
-        o.account_link,
-        o.observed_at
-    FROM (
+        id,
+        state,
+        skill_id
+    FROM rollouts
+    WHERE id = ANY (@ids::bigint[])
+    ORDER BY id
+    FOR UPDATE
+),
+claimed AS (
+    UPDATE targets
+    SET
+        claimed_from = targets.state,
+        state = 'running',
+        job_id = want.job_id,
+        process_id = @process_id,
+        next_at = NULL,
+        started_at = coalesce(targets.started_at, now())
+    FROM locked
+    JOIN (
         SELECT
             unnest(@rollout_ids::bigint[]) AS rollout_id,
             unnest(@seqs::integer[]) AS seq,
             unnest(@job_ids::bigint[]) AS job_id
-    ) AS w
-    JOIN targets AS t ON t.rollout_id = w.rollout_id AND t.seq = w.seq
-    JOIN rollouts AS r ON r.id = t.rollout_id
-    JOIN units AS u ON u.id = t.unit_id
-    LEFT JOIN observed AS o ON o.unit_id = t.unit_id AND o.skill_id = r.skill_id
-    WHERE (t.state = 'queued' AND r.state = 'running')
-        OR t.state = 'verifying'
-        OR (t.state = 'running' AND t.job_id = w.job_id)
-) AS claim
-WHERE targets.rollout_id = claim.rollout_id
-    AND targets.seq = claim.seq
-RETURNING
-    targets.rollout_id,
-    targets.seq,
-    targets.unit_id AS unit_row,
-    targets.attempts,
-    targets.writes,
-    targets.requests,
-    targets.verify_by,
-    targets.before,
-    claim.prior,
-    claim.job_id::bigint AS job_id,
-    claim.unit_id,
-    claim.occupancy,
-    claim.status,
-    claim.stage,
-    claim.account_link,
-    claim.observed_at;
-
--- name: TargetRecord :many
--- What became of claimed targets. One that is not this job's any more, or has an
--- outcome, is left as it is: a late or repeated record changes nothing.
-UPDATE targets
-SET
-    state = r.state::target_state,
-    reason = r.reason,
-    message = r.message,
-    attempts = r.attempts,
-    writes = r.writes,
-    requests = r.requests,
-    request_id = r.request_id,
-    next_at = r.next_at,
-    verify_by = r.verify_by,
-    before = r.before,
-    after = r.after,
-    ended_at = CASE WHEN r.state IN ('succeeded', 'failed', 'skipped', 'canceled') THEN now() END,
-    job_id = NULL,
-    process_id = NULL
-FROM jsonb_to_recordset(@records::jsonb) AS r (
-    rollout_id bigint,
-    seq integer,
-    job_id bigint,
-    state text,
-    reason text,
-    message text,
-    attempts smallint,
-    writes smallint,
-    requests integer,
-    request_id text,
-    next_at timestamptz,
-    verify_by timestamptz,
-    before jsonb,
-    after jsonb
+    ) AS want ON want.rollout_id = locked.id
+    WHERE targets.rollout_id = want.rollout_id
+        AND targets.seq = want.seq
+        AND (
+            (targets.state = 'queued' AND locked.state = 'running')
+            OR targets.state = 'verifying'
+            OR (targets.state = 'running' AND targets.job_id = want.job_id)
+        )
+    RETURNING
+        targets.rollout_id,
+        targets.seq,
+        targets.unit_id,
+        targets.attempts,
+        targets.writes,
+        targets.requests,
+        targets.verify_by,
+        targets.before,
+        targets.claimed_from,
+        targets.job_id,
+        locked.skill_id
+),
+moved AS (
+    UPDATE rollouts
+    SET
+        n_queued = rollouts.n_queued - m.queued,
+        n_verifying = rollouts.n_verifying - m.verifying,
+        n_running = rollouts.n_running + m.queued + m.verifying
+    FROM (
+        SELECT
+            rollout_id,
+            count(*) FILTER (WHERE claimed_from = 'queued') AS queued,
+            count(*) FILTER (WHERE claimed_from = 'verifying') AS verifying
+        FROM claimed
+        GROUP BY rollout_id
+    ) AS m
+    WHERE rollouts.id = m.rollout_id
 )
-WHERE targets.rollout_id = r.rollout_id
-    AND targets.seq = r.seq
-    AND targets.state = 'running'
-    AND targets.job_id = r.job_id
-    AND targets.process_id = @process_id
-RETURNING targets.rollout_id, targets.seq, r.job_id::bigint AS job_id;
-
--- name: ObservedUpsert :exec
-INSERT INTO observed (unit_id, skill_id, status, stage, account_link, observed_at, changed_at)
-SELECT DISTINCT ON (r.unit_row, ro.skill_id)
-    r.unit_row,
-    ro.skill_id,
-    r.after ->> 'status',
-    coalesce(r.after ->> 'stage', ''),
-    coalesce(r.after ->> 'account_link', ''),
-    (r.after ->> 'observed_at')::timestamptz,
-    (r.after ->> 'observed_at')::timestamptz
-FROM jsonb_to_recordset(@records::jsonb) AS r (rollout_id bigint, unit_row bigint, after jsonb)
-JOIN rollouts AS ro ON ro.id = r.rollout_id
-WHERE r.after IS NOT NULL
-ORDER BY r.unit_row, ro.skill_id, (r.after ->> 'observed_at')::timestamptz DESC
-ON CONFLICT (unit_id, skill_id) DO UPDATE
-SET
-    changed_at = CASE
-        WHEN (observed.status, observed.stage, observed.account_link)
-            IS DISTINCT FROM (excluded.status, excluded.stage, excluded.account_link)
-            THEN excluded.observed_at
-        ELSE observed.changed_at
-    END,
-    status = excluded.status,
-    stage = excluded.stage,
-    account_link = excluded.account_link,
-    observed_at = excluded.observed_at
-WHERE observed.observed_at < excluded.observed_at;
-
--- name: ObservedForget :exec
--- What was seen of a unit is no ground for anything while a write is in doubt.
-DELETE FROM observed
-USING
-    jsonb_to_recordset(@records::jsonb) AS r (rollout_id bigint, unit_row bigint, in_doubt boolean),
-    rollouts AS ro
-WHERE r.in_doubt
-    AND ro.id = r.rollout_id
-    AND observed.unit_id = r.unit_row
-    AND observed.skill_id = ro.skill_id;
+SELECT
+    claimed.rollout_id,
+    claimed.seq,
+    claimed.unit_id AS unit_row,
+    claimed.attempts,
+    claimed.writes,
+    claimed.requests,
+    claimed.verify_by,
+    claimed.before,
+    claimed.claimed_from AS prior,
+    claimed.job_id,
+    units.unit_id,
+    units.occupancy,
+    observed.status,
+    observed.stage,
+    observed.account_link,
+    observed.observed_at
+FROM claimed
+JOIN units ON units.id = claimed.unit_id
+LEFT JOIN observed ON observed.unit_id = claimed.unit_id AND observed.skill_id = claimed.skill_id;
 
 -- name: TargetTotalsAdd :exec
 INSERT INTO target_totals (account_id, action, state, reason, n)
