@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"time"
 )
 
@@ -40,7 +41,7 @@ func (b *bench) all(ctx context.Context) (err error) {
 	}
 	b.token = made.stdout
 	b.fleetd, err = b.start(ctx, b.url+"/readyz", "fleetd", "serve", "--database-url", b.databaseURL,
-		"--data-dir", filepath.Join(b.dir, "fleetd"), "--listen", fleetdAddr, "--log-level", "warn")
+		"--data-dir", filepath.Join(b.dir, "fleetd"), "--listen", fleetdAddr, "--log-level", "warn", "--max-in-flight", strconv.Itoa(maxWorkers))
 	if err != nil {
 		return err
 	}

@@ -105,6 +105,9 @@ func (b *bench) targetsPerSecond(ctx context.Context, round int) (float64, error
 	return float64(r.Targets) / r.Ended.Sub(r.Started).Seconds(), nil
 }
 
+// maxWorkers is how many jobs at once both sides may run.
+const maxWorkers = 2000
+
 type noopArgs struct {
 	RolloutID int64 `json:"rollout_id"`
 	Seq       int32 `json:"seq"`
@@ -154,7 +157,7 @@ func (b *bench) bareRiver(ctx context.Context, round int) (float64, error) {
 	workers := river.NewWorkers()
 	river.AddWorker(workers, w)
 	client, err := river.NewClient(riverpgxv5.New(own), &river.Config{
-		Workers: workers, Queues: map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: 2000}},
+		Workers: workers, Queues: map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: maxWorkers}},
 		FetchCooldown: 10 * time.Millisecond, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
