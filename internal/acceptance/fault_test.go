@@ -2,6 +2,7 @@ package acceptance_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -34,6 +35,9 @@ func (w *world) unharmed(ids ...string) {
 		r := w.look(id)
 		require.NotNil(w.t, r.EndedAt)
 		for _, target := range w.targets(id) {
+			if strings.HasPrefix(target.Message, "not seen before the deadline") {
+				continue // of a home that would never have been enabled: requireTruth has seen to that
+			}
 			require.NotContains(w.t, []string{"server_error", "transport_error", "unauthorized"}, target.Reason,
 				"nothing that passes ends a target: %+v", target)
 		}

@@ -17,7 +17,6 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
-	"fleetd/internal/fleet"
 	"fleetd/internal/simulator"
 )
 
@@ -95,6 +94,7 @@ func TestSecrets(t *testing.T) {
 	}
 	cfg := harsh(60, 61)
 	cfg.Accounts, cfg.RotateRefreshTokens = []simulator.Account{canary}, true
+	cfg.TokenTTL = 3 * time.Second
 	// A refresh token that rotates is revoked by the rotation itself when the answer
 	// is lost: token errors are not what this test is about.
 	cfg.Faults.TokenError = 0
@@ -171,7 +171,6 @@ func TestSecrets(t *testing.T) {
 			}
 		}
 	}
-	require.EqualValues(t, fleet.LinkCodes, "codes")
 }
 
 // raw calls the API without the client, and returns answer and headers.

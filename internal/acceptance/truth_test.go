@@ -2,6 +2,7 @@ package acceptance_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -69,6 +70,10 @@ func untrue(r client.Rollout, target client.Target, truth simulator.State, occup
 		want, reason = disabled(target, truth)
 	default:
 		want, reason = enabled(truth)
+	}
+	if reason == fleet.ReasonVerifyTimeout && strings.HasPrefix(target.Message, "not seen before the deadline") {
+		// The last look of all, at the deadline, had no answer: the reason says why.
+		reason = fleet.Reason(target.Reason)
 	}
 	on := truth.Status == fleet.StatusEnabled && string(truth.Stage) == r.Stage
 	switch is := fleet.TargetState(target.State); {

@@ -34,6 +34,7 @@ type App struct {
 	listener net.Listener
 	database *Database
 	pool     *pgxpool.Pool
+	ledger   *pgxpool.Pool
 	budgets  *pgxpool.Pool
 	store    *store.Store
 	runner   *jobs.Runner
@@ -96,12 +97,16 @@ func (a *App) openStore(ctx context.Context) error {
 	if a.pool, err = a.database.Pool(ctx, "fleetd", 24, map[string]string{"plan_cache_mode": "force_custom_plan"}); err != nil {
 		return err
 	}
+	ledger := map[string]string{"plan_cache_mode": "force_custom_plan", "enable_nestloop": "off"}
+	if a.ledger, err = a.database.Pool(ctx, "fleetd ledger", 4, ledger); err != nil {
+		return err
+	}
 	// What a budget reserves is worth a few hundred milliseconds: its commits need
 	// not wait for the disk.
 	if a.budgets, err = a.database.Pool(ctx, "fleetd budgets", 4, map[string]string{"synchronous_commit": "off"}); err != nil {
 		return err
 	}
-	a.store = store.New(a.pool, keys)
+	a.store = store.New(a.pool, keys).WithLedger(a.ledger)
 	return a.store.CheckKeys(ctx)
 }
 
@@ -190,7 +195,7 @@ func (a *App) close(ctx context.Context) error {
 			errs = append(errs, fmt.Errorf("stop the work: %w", err))
 		}
 	}
-	for _, pool := range []*pgxpool.Pool{a.pool, a.budgets} {
+	for _, pool := range []*pgxpool.Pool{a.pool, a.ledger, a.budgets} {
 		if pool != nil {
 			pool.Close()
 		}

@@ -111,7 +111,6 @@ func (b *bench) check(t *testing.T, target store.ClaimedTarget, r store.TargetRe
 	require.Equal(t, want.after, statusOf(r.After), "after")
 	require.Equal(t, want.inDoubt, r.InDoubt, "in doubt")
 	require.Equal(t, target.Claim, r.Claim)
-	require.Equal(t, target.UnitRow, r.UnitRow)
 	requireClean(t, r.Message)
 	require.Contains(t, r.Message, want.says)
 	if want.next == never {
@@ -158,7 +157,7 @@ func plainSpec() store.RolloutSpec {
 
 func plainTarget() store.ClaimedTarget {
 	return store.ClaimedTarget{
-		Claim: store.Claim{RolloutID: 7, Seq: 3, JobID: 99}, UnitRow: 11, UnitID: "u1", Occupancy: fleet.OccupancyVacant,
+		Claim: store.Claim{RolloutID: 7, Seq: 3, JobID: 99}, UnitID: "u1", Occupancy: fleet.OccupancyVacant,
 		Prior: fleet.TargetQueued,
 	}
 }

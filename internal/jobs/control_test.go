@@ -113,8 +113,8 @@ func TestControlGivesDueTargetsAJob(t *testing.T) {
 	require.Len(t, claimed, 2)
 	w.exec("DELETE FROM river_job")
 	require.NoError(t, w.store.RecordTargets(t.Context(), r.Lease.ProcessID(), []store.TargetRecord{
-		{Claim: claimed[0].Claim, UnitRow: claimed[0].UnitRow, State: fleet.TargetVerifying, NextAt: time.Now().Add(-time.Second), VerifyBy: time.Now()},
-		{Claim: claimed[1].Claim, UnitRow: claimed[1].UnitRow, State: fleet.TargetVerifying, NextAt: time.Now().Add(time.Hour), VerifyBy: time.Now()},
+		{Claim: claimed[0].Claim, State: fleet.TargetVerifying, NextAt: time.Now().Add(-time.Second), VerifyBy: time.Now()},
+		{Claim: claimed[1].Claim, State: fleet.TargetVerifying, NextAt: time.Now().Add(time.Hour), VerifyBy: time.Now()},
 	}))
 
 	w.look(r)

@@ -120,7 +120,7 @@ func (y *yard) claim(t *testing.T) []store.ClaimedTarget {
 
 // ended is what becomes of a claimed target.
 func ended(c store.ClaimedTarget, state fleet.TargetState, reason fleet.Reason) store.TargetRecord {
-	r := store.TargetRecord{Claim: c.Claim, UnitRow: c.UnitRow, State: state, Reason: reason, Attempts: 1, Requests: c.Requests + 2, Spent: 2}
+	r := store.TargetRecord{Claim: c.Claim, State: state, Reason: reason, Attempts: 1, Requests: c.Requests + 2, Spent: 2}
 	if state == fleet.TargetSucceeded {
 		r.After = &fleet.Observation{Status: fleet.StatusEnabled, Stage: fleet.StageLive, ObservedAt: time.Now()}
 	}

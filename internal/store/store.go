@@ -23,14 +23,24 @@ const (
 // Store is the database, seen as what fleetd does with it. It is safe for
 // concurrent use and holds no state of its own.
 type Store struct {
-	pool *pgxpool.Pool
-	keys *Keys
+	pool   *pgxpool.Pool
+	ledger *pgxpool.Pool
+	keys   *Keys
 }
 
 // New makes a store over a pool. keys seals the secrets of accounts and may be
 // nil where none is touched (fleetd token create).
 func New(pool *pgxpool.Pool, keys *Keys) *Store {
-	return &Store{pool: pool, keys: keys}
+	return &Store{pool: pool, ledger: pool, keys: keys}
+}
+
+// WithLedger makes claims and records run on a pool of their own, whose planner does
+// without nested loops: with statistics that are behind, and they always are behind
+// a running rollout, it took a group of hundreds for a single row and compared every
+// claim with every target under way. It returns s.
+func (s *Store) WithLedger(pool *pgxpool.Pool) *Store {
+	s.ledger = pool
+	return s
 }
 
 // Pool is the pool the store stands on, for River and for metrics.

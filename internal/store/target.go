@@ -31,7 +31,6 @@ type Claim struct {
 // ClaimedTarget is a target that a job now has, with what is known of it.
 type ClaimedTarget struct {
 	Claim
-	UnitRow   int64
 	UnitID    string
 	Occupancy fleet.Occupancy
 	Prior     fleet.TargetState // queued: no write is in doubt; anything else: one may be
@@ -54,26 +53,50 @@ func (s *Store) ClaimTargets(ctx context.Context, processID int64, claims []Clai
 		params.JobIds = append(params.JobIds, c.JobID)
 	}
 	params.Ids = unique(params.RolloutIds)
-	rows, err := s.q().TargetClaim(ctx, params)
+	rows, err := db.New(s.ledger).TargetClaim(ctx, params)
 	if err != nil {
 		return nil, mapError(fmt.Errorf("claim targets: %w", err))
 	}
 	claimed := make([]ClaimedTarget, len(rows))
+	sights := db.TargetSightsParams{}
 	for i, r := range rows {
 		claimed[i] = ClaimedTarget{
-			Claim:     Claim{RolloutID: r.RolloutID, Seq: r.Seq, JobID: deref(r.JobID)},
-			UnitRow:   r.UnitRow,
-			UnitID:    r.UnitID,
-			Occupancy: fleet.Occupancy(r.Occupancy),
-			Prior:     deref(r.Prior),
-			Attempts:  int(r.Attempts),
-			Writes:    int(r.Writes),
-			Requests:  int(r.Requests),
-			VerifyBy:  deref(r.VerifyBy),
+			Claim:    Claim{RolloutID: r.RolloutID, Seq: r.Seq, JobID: deref(r.JobID)},
+			Prior:    deref(r.ClaimedFrom),
+			Attempts: int(r.Attempts),
+			Writes:   int(r.Writes),
+			Requests: int(r.Requests),
+			VerifyBy: deref(r.VerifyBy),
 		}
 		if claimed[i].Before, err = decodeObservation(r.Before); err != nil {
 			return nil, err
 		}
+		sights.UnitRows, sights.SkillIds = append(sights.UnitRows, r.UnitID), append(sights.SkillIds, r.SkillID)
+	}
+	return claimed, s.lookAtUnits(ctx, claimed, sights)
+}
+
+// lookAtUnits adds to claimed targets what is known of their units. When it fails
+// the targets stay claimed and unwritten-to: their jobs run again and read first.
+func (s *Store) lookAtUnits(ctx context.Context, claimed []ClaimedTarget, sights db.TargetSightsParams) error {
+	rows, err := s.q().TargetSights(ctx, sights)
+	if err != nil {
+		return mapError(fmt.Errorf("look at units: %w", err))
+	}
+	type key struct {
+		unit  int64
+		skill int32
+	}
+	seen := make(map[key]db.TargetSightsRow, len(rows))
+	for _, r := range rows {
+		seen[key{r.UnitRow, r.SkillID}] = r
+	}
+	for i := range claimed {
+		r, ok := seen[key{sights.UnitRows[i], sights.SkillIds[i]}]
+		if !ok {
+			return fmt.Errorf("look at units: unit %d is gone", sights.UnitRows[i])
+		}
+		claimed[i].UnitID, claimed[i].Occupancy = r.UnitID, fleet.Occupancy(r.Occupancy)
 		if r.Status != nil {
 			claimed[i].Observed = &fleet.Observation{
 				Status: fleet.Status(*r.Status), Stage: fleet.Stage(deref(r.Stage)),
@@ -81,7 +104,7 @@ func (s *Store) ClaimTargets(ctx context.Context, processID int64, claims []Clai
 			}
 		}
 	}
-	return claimed, nil
+	return nil
 }
 
 // TargetRecord is what became of a claimed target. State is an end, verifying, or
@@ -89,7 +112,6 @@ func (s *Store) ClaimTargets(ctx context.Context, processID int64, claims []Clai
 // rollout runs when NextAt is zero.
 type TargetRecord struct {
 	Claim
-	UnitRow   int64
 	State     fleet.TargetState
 	Reason    fleet.Reason
 	Message   string
@@ -135,11 +157,15 @@ var recordSQL string
 // their rollouts, what was observed, and the totals, in one statement. A record
 // that comes late or twice changes nothing.
 func (s *Store) RecordTargets(ctx context.Context, processID int64, records []TargetRecord) error {
-	ids := make([]int64, len(records))
+	ids, seqs := make([]int64, len(records)), make([]int32, len(records))
+	inDoubt := map[int64][]int32{}
 	rows := make([]recordRow, 0, len(records))
 	given := make(map[Claim]bool, len(records))
 	for i, r := range records {
-		ids[i] = r.RolloutID
+		ids[i], seqs[i] = r.RolloutID, r.Seq
+		if r.InDoubt {
+			inDoubt[r.RolloutID] = append(inDoubt[r.RolloutID], r.Seq)
+		}
 		if given[r.Claim] {
 			continue
 		}
@@ -155,7 +181,13 @@ func (s *Store) RecordTargets(ctx context.Context, processID int64, records []Ta
 	if err != nil {
 		return fmt.Errorf("encode records: %w", err)
 	}
-	if _, err := s.pool.Exec(ctx, recordSQL, unique(ids), body, processID); err != nil {
+	// Before the targets end, so that nothing builds on what was seen before.
+	for id, doubted := range inDoubt {
+		if err := s.q().ObservedForget(ctx, db.ObservedForgetParams{RolloutID: id, Seqs: doubted}); err != nil {
+			return mapError(fmt.Errorf("forget observations: %w", err))
+		}
+	}
+	if _, err := s.ledger.Exec(ctx, recordSQL, unique(ids), body, processID, seqs); err != nil {
 		return mapError(fmt.Errorf("record targets: %w", err))
 	}
 	return nil

@@ -1,4 +1,5 @@
--- $1: the rollouts to lock, $2: the records, $3: the process. Written by hand, for sqlc does not
+-- $1: the rollouts to lock, $2: the records, $3: the process, $4: the seqs of the
+-- records. Written by hand, for sqlc does not
 -- follow jsonb_to_recordset into a WITH.
 --
 -- What became of claimed targets, with the counters of their rollouts, the totals
@@ -88,9 +89,11 @@ recorded AS (
     FROM given
     WHERE targets.rollout_id = given.rollout_id
         AND targets.seq = given.seq
+        AND targets.rollout_id = ANY ($1::bigint[]) -- said twice, as in TargetClaim
+        AND targets.seq = ANY ($4::integer[])
         AND targets.state::text = 'running' -- as text: no index but the key's is a way to these rows
         AND targets.job_id = given.job_id
-        AND targets.process_id + 0 = $3::bigint
+        AND targets.process_id = $3::bigint
     RETURNING
         targets.rollout_id,
         targets.unit_id,
@@ -134,6 +137,7 @@ moved AS (
         GROUP BY rollout_id
     ) AS m
     WHERE rollouts.id = m.rollout_id
+        AND rollouts.id = ANY ($1::bigint[])
 ),
 counted AS (
     INSERT INTO target_totals (account_id, action, state, reason, n)
@@ -149,14 +153,6 @@ counted AS (
     ORDER BY account_id, action, state::text, reason
     ON CONFLICT (account_id, action, state, reason) DO UPDATE
     SET n = target_totals.n + excluded.n
-),
-forgotten AS (
-    -- What was seen of a unit is no ground for anything while a write is in doubt.
-    DELETE FROM observed
-    USING recorded
-    WHERE recorded.in_doubt
-        AND observed.unit_id = recorded.unit_id
-        AND observed.skill_id = recorded.skill_id
 ),
 seen AS (
     INSERT INTO observed (unit_id, skill_id, status, stage, account_link, observed_at, changed_at)

@@ -12,6 +12,27 @@ import (
 	"fleetd/internal/fleet"
 )
 
+const observedForget = `-- name: ObservedForget :exec
+DELETE FROM observed
+USING targets, rollouts
+WHERE targets.rollout_id = $1
+    AND targets.seq = ANY ($2::integer[])
+    AND rollouts.id = $1
+    AND observed.unit_id = targets.unit_id
+    AND observed.skill_id = rollouts.skill_id
+`
+
+type ObservedForgetParams struct {
+	RolloutID int64
+	Seqs      []int32
+}
+
+// What was seen of a unit is no ground for anything while a write is in doubt.
+func (q *Queries) ObservedForget(ctx context.Context, arg ObservedForgetParams) error {
+	_, err := q.db.Exec(ctx, observedForget, arg.RolloutID, arg.Seqs)
+	return err
+}
+
 const targetAdopt = `-- name: TargetAdopt :many
 UPDATE targets
 SET
@@ -124,12 +145,14 @@ claimed AS (
     FROM locked
     JOIN (
         SELECT
-            unnest($3::bigint[]) AS rollout_id,
-            unnest($4::integer[]) AS seq,
+            unnest($4::bigint[]) AS rollout_id,
+            unnest($3::integer[]) AS seq,
             unnest($5::bigint[]) AS job_id
     ) AS want ON want.rollout_id = locked.id
     WHERE targets.rollout_id = want.rollout_id
         AND targets.seq = want.seq
+        AND targets.rollout_id = ANY ($1::bigint[]) -- said twice: the key's index finds just these,
+        AND targets.seq = ANY ($3::integer[]) -- and without nested loops (see Store.ledger) a hash join follows
         AND (
             (targets.state = 'queued' AND locked.state = 'running')
             OR targets.state = 'verifying'
@@ -163,54 +186,43 @@ moved AS (
         GROUP BY rollout_id
     ) AS m
     WHERE rollouts.id = m.rollout_id
+        AND rollouts.id = ANY ($1::bigint[])
 )
 SELECT
     claimed.rollout_id,
     claimed.seq,
-    claimed.unit_id AS unit_row,
+    claimed.unit_id,
+    claimed.skill_id,
     claimed.attempts,
     claimed.writes,
     claimed.requests,
     claimed.verify_by,
     claimed.before,
-    claimed.claimed_from AS prior,
-    claimed.job_id,
-    units.unit_id,
-    units.occupancy,
-    observed.status,
-    observed.stage,
-    observed.account_link,
-    observed.observed_at
+    claimed.claimed_from,
+    claimed.job_id
 FROM claimed
-JOIN units ON units.id = claimed.unit_id
-LEFT JOIN observed ON observed.unit_id = claimed.unit_id AND observed.skill_id = claimed.skill_id
 `
 
 type TargetClaimParams struct {
 	Ids        []int64
 	ProcessID  *int64
-	RolloutIds []int64
 	Seqs       []int32
+	RolloutIds []int64
 	JobIds     []int64
 }
 
 type TargetClaimRow struct {
 	RolloutID   int64
 	Seq         int32
-	UnitRow     int64
+	UnitID      int64
+	SkillID     int32
 	Attempts    int16
 	Writes      int16
 	Requests    int32
 	VerifyBy    *time.Time
 	Before      []byte
-	Prior       *fleet.TargetState
+	ClaimedFrom *fleet.TargetState
 	JobID       *int64
-	UnitID      string
-	Occupancy   string
-	Status      *string
-	Stage       *string
-	AccountLink *string
-	ObservedAt  *time.Time
 }
 
 // Takes targets for one process, job by job, and counts them. A queued one only
@@ -225,8 +237,8 @@ func (q *Queries) TargetClaim(ctx context.Context, arg TargetClaimParams) ([]Tar
 	rows, err := q.db.Query(ctx, targetClaim,
 		arg.Ids,
 		arg.ProcessID,
-		arg.RolloutIds,
 		arg.Seqs,
+		arg.RolloutIds,
 		arg.JobIds,
 	)
 	if err != nil {
@@ -239,20 +251,15 @@ func (q *Queries) TargetClaim(ctx context.Context, arg TargetClaimParams) ([]Tar
 		if err := rows.Scan(
 			&i.RolloutID,
 			&i.Seq,
-			&i.UnitRow,
+			&i.UnitID,
+			&i.SkillID,
 			&i.Attempts,
 			&i.Writes,
 			&i.Requests,
 			&i.VerifyBy,
 			&i.Before,
-			&i.Prior,
+			&i.ClaimedFrom,
 			&i.JobID,
-			&i.UnitID,
-			&i.Occupancy,
-			&i.Status,
-			&i.Stage,
-			&i.AccountLink,
-			&i.ObservedAt,
 		); err != nil {
 			return nil, err
 		}
@@ -722,6 +729,72 @@ func (q *Queries) TargetRetry(ctx context.Context, arg TargetRetryParams) (int64
 		return 0, err
 	}
 	return result.RowsAffected(), nil
+}
+
+const targetSights = `-- name: TargetSights :many
+SELECT
+    want.id::bigint AS unit_row,
+    want.skill_id::integer AS skill_id,
+    units.unit_id,
+    units.occupancy,
+    observed.status,
+    observed.stage,
+    observed.account_link,
+    observed.observed_at
+FROM (
+    SELECT
+        unnest($1::bigint[]) AS id,
+        unnest($2::integer[]) AS skill_id
+) AS want
+JOIN units ON units.id = want.id
+LEFT JOIN observed ON observed.unit_id = want.id AND observed.skill_id = want.skill_id
+`
+
+type TargetSightsParams struct {
+	UnitRows []int64
+	SkillIds []int32
+}
+
+type TargetSightsRow struct {
+	UnitRow     int64
+	SkillID     int32
+	UnitID      string
+	Occupancy   string
+	Status      *string
+	Stage       *string
+	AccountLink *string
+	ObservedAt  *time.Time
+}
+
+// The units of claimed targets and what was last seen of them, asked for when the
+// lock is gone.
+func (q *Queries) TargetSights(ctx context.Context, arg TargetSightsParams) ([]TargetSightsRow, error) {
+	rows, err := q.db.Query(ctx, targetSights, arg.UnitRows, arg.SkillIds)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []TargetSightsRow{}
+	for rows.Next() {
+		var i TargetSightsRow
+		if err := rows.Scan(
+			&i.UnitRow,
+			&i.SkillID,
+			&i.UnitID,
+			&i.Occupancy,
+			&i.Status,
+			&i.Stage,
+			&i.AccountLink,
+			&i.ObservedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const targetTotals = `-- name: TargetTotals :many

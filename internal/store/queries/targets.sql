@@ -95,12 +95,11 @@ WHERE rollout_id = @rollout_id
 -- One statement, so that a rollout's row is locked for no round trip. What a target
 -- must be is asked of the updated row itself: where it changed while the lock was
 -- waited for, Postgres asks again of its newest version. claimed_from keeps the
--- state that it had.
+-- state that it had. The counts are those of the locked row: Postgres first tries an
+-- update on the version that the statement saw when it began, and checks constraints
+-- on that, so counts of that version would break them.
 WITH locked AS (
-    SELECT
-        id,
-        state,
-        skill_id
+    SELECT *
     FROM rollouts
     WHERE id = ANY (@ids::bigint[])
     ORDER BY id
@@ -124,6 +123,8 @@ claimed AS (
     ) AS want ON want.rollout_id = locked.id
     WHERE targets.rollout_id = want.rollout_id
         AND targets.seq = want.seq
+        AND targets.rollout_id = ANY (@ids::bigint[]) -- said twice: the key's index finds just these,
+        AND targets.seq = ANY (@seqs::integer[]) -- and without nested loops (see Store.ledger) a hash join follows
         AND (
             (targets.state = 'queued' AND locked.state = 'running')
             OR targets.state = 'verifying'
@@ -144,10 +145,15 @@ claimed AS (
 ),
 moved AS (
     UPDATE rollouts
-    SET
-        n_queued = rollouts.n_queued - m.queued,
-        n_verifying = rollouts.n_verifying - m.verifying,
-        n_running = rollouts.n_running + m.queued + m.verifying
+    SET -- every count from the locked row: see there
+        n_pending = locked.n_pending,
+        n_queued = locked.n_queued - m.queued,
+        n_running = locked.n_running + m.queued + m.verifying,
+        n_verifying = locked.n_verifying - m.verifying,
+        n_succeeded = locked.n_succeeded,
+        n_failed = locked.n_failed,
+        n_skipped = locked.n_skipped,
+        n_canceled = locked.n_canceled
     FROM (
         SELECT
             rollout_id,
@@ -156,28 +162,53 @@ moved AS (
         FROM claimed
         GROUP BY rollout_id
     ) AS m
+    JOIN locked ON locked.id = m.rollout_id
     WHERE rollouts.id = m.rollout_id
+        AND rollouts.id = ANY (@ids::bigint[])
 )
 SELECT
     claimed.rollout_id,
     claimed.seq,
-    claimed.unit_id AS unit_row,
+    claimed.unit_id,
+    claimed.skill_id,
     claimed.attempts,
     claimed.writes,
     claimed.requests,
     claimed.verify_by,
     claimed.before,
-    claimed.claimed_from AS prior,
-    claimed.job_id,
+    claimed.claimed_from,
+    claimed.job_id
+FROM claimed;
+
+-- name: TargetSights :many
+-- The units of claimed targets and what was last seen of them, asked for when the
+-- lock is gone.
+SELECT
+    want.id::bigint AS unit_row,
+    want.skill_id::integer AS skill_id,
     units.unit_id,
     units.occupancy,
     observed.status,
     observed.stage,
     observed.account_link,
     observed.observed_at
-FROM claimed
-JOIN units ON units.id = claimed.unit_id
-LEFT JOIN observed ON observed.unit_id = claimed.unit_id AND observed.skill_id = claimed.skill_id;
+FROM (
+    SELECT
+        unnest(@unit_rows::bigint[]) AS id,
+        unnest(@skill_ids::integer[]) AS skill_id
+) AS want
+JOIN units ON units.id = want.id
+LEFT JOIN observed ON observed.unit_id = want.id AND observed.skill_id = want.skill_id;
+
+-- name: ObservedForget :exec
+-- What was seen of a unit is no ground for anything while a write is in doubt.
+DELETE FROM observed
+USING targets, rollouts
+WHERE targets.rollout_id = @rollout_id
+    AND targets.seq = ANY (@seqs::integer[])
+    AND rollouts.id = @rollout_id
+    AND observed.unit_id = targets.unit_id
+    AND observed.skill_id = rollouts.skill_id;
 
 -- name: TargetTotalsAdd :exec
 INSERT INTO target_totals (account_id, action, state, reason, n)

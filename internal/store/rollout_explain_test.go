@@ -1,0 +1,178 @@
+package store_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/stretchr/testify/require"
+
+	"fleetd/internal/fleet"
+	"fleetd/internal/store"
+)
+
+// spy remembers the statements that the store sends, by the names sqlc gives them.
+type spy struct {
+	mu   sync.Mutex
+	seen map[string]pgx.TraceQueryStartData // since the last look
+	all  map[string]bool
+}
+
+func (s *spy) TraceQueryStart(ctx context.Context, _ *pgx.Conn, q pgx.TraceQueryStartData) context.Context {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	name := ""
+	if rest, ok := strings.CutPrefix(q.SQL, "-- name: "); ok {
+		name, _, _ = strings.Cut(rest, " ")
+	} else if strings.Contains(q.SQL, "recorded AS") {
+		name = "TargetRecord"
+	}
+	if strings.HasPrefix(name, "Target") || strings.HasPrefix(name, "RolloutOverlaps") {
+		s.seen[name] = q
+	}
+	return ctx
+}
+
+func (s *spy) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
+
+// take returns what was seen, and forgets it.
+func (s *spy) take() map[string]pgx.TraceQueryStartData {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	seen := s.seen
+	for name := range seen {
+		s.all[name] = true
+	}
+	s.seen = map[string]pgx.TraceQueryStartData{}
+	return seen
+}
+
+// walks is the index that a statement must use, where any other would be the whole
+// of a rollout.
+var walks = map[string]string{
+	"TargetPick": "targets_pending_idx", "TargetDue": "targets_due_idx",
+	"TargetOutstanding": "targets_open_idx", "TargetRecall": "targets_open_idx",
+}
+
+// No statement of a running rollout walks the table of targets, or a whole rollout:
+// the cost per target does not grow with the fleet, or with past rollouts
+// (promise 12). On a table just loaded and on one that was analyzed.
+func TestNoStatementWalksAllTargets(t *testing.T) {
+	t.Parallel()
+	y := newYard(t, 0)
+	y.set(t, `INSERT INTO units (account_id, unit_id, property)
+		SELECT id, 'u' || n, 'p' || n % 100 FROM accounts, generate_series(1, 100000) AS n`)
+	y.set(t, "ANALYZE units")
+	few := func(skill string) func(*store.RolloutParams) {
+		return func(p *store.RolloutParams) {
+			p.SkillID, p.Selector = skill, "property in (p1,p2,p3,p4,p5,p6,p7,p8,p9,p10)"
+		}
+	}
+	work := y.create(t, few("work"))
+	y.flood(t, work.ID, 100_000)
+	watch := &spy{seen: map[string]pgx.TraceQueryStartData{}, all: map[string]bool{}}
+	conf := y.pool.Config()
+	conf.ConnConfig.Tracer = watch
+	conf.ConnConfig.RuntimeParams["plan_cache_mode"] = "force_custom_plan" // as fleetd has it
+	pool, err := pgxpool.NewWithConfig(t.Context(), conf)
+	require.NoError(t, err)
+	t.Cleanup(pool.Close)
+	plain := y.Store
+	y.Store = store.New(pool, testKeys(t, 1))
+
+	for _, stage := range []string{"as loaded", "analyzed"} {
+		if stage == "analyzed" {
+			y.set(t, "ANALYZE targets")
+		}
+		watch.take()
+		y.tick(t, work.ID, 20)
+		claimed := y.claim(t)
+		require.Len(t, claimed, 20)
+		var records []store.TargetRecord
+		for i, c := range claimed {
+			switch {
+			case i < 5:
+				records = append(records, ended(c, fleet.TargetFailed, fleet.ReasonForbidden))
+			case i < 10:
+				r := ended(c, fleet.TargetVerifying, "")
+				r.NextAt, r.VerifyBy = time.Now(), time.Now()
+				records = append(records, r)
+			default:
+				records = append(records, succeed(c))
+			}
+		}
+		y.record(t, records...)
+		_, err := y.DueTargets(t.Context(), 100, y.enqueue)
+		require.NoError(t, err)
+		_, err = y.AdoptOrphans(t.Context())
+		require.NoError(t, err)
+		for _, state := range fleet.TargetStates() {
+			if stage == "as loaded" && state == fleet.TargetSucceeded { // most are: no index lists them
+				continue
+			}
+			y.targets(t, work.ID, store.TargetFilter{State: state, Limit: 100})
+			y.explain(t, watch, stage, "list "+string(state))
+		}
+		y.targets(t, work.ID, store.TargetFilter{Limit: 100})
+		y.pause(t, work.ID)
+		y.resume(t, work.ID)
+		_, err = y.RetryRollout(t.Context(), work.ID, store.RetryParams{Actor: y.by})
+		require.NoError(t, err)
+		y.explain(t, watch, stage, "work")
+		seen := watch.all
+		for _, name := range []string{"TargetPick", "TargetQueue", "TargetClaim", "TargetRecord", "TargetDue", "TargetOutstanding", "TargetRecall", "TargetRetry", "TargetList"} {
+			require.Contains(t, seen, name)
+		}
+		require.NoError(t, second(plain.Rollout(t.Context(), work.ID)))
+	}
+
+	// A retry of an ended rollout, the end of a long one, and homes by time zone.
+	old := y.create(t, few("old"))
+	y.set(t, "UPDATE targets SET state = 'failed' WHERE rollout_id = $1", y.row(t, old.ID))
+	y.set(t, "UPDATE rollouts SET n_failed = targets, n_pending = 0, state = 'completed_with_failures', ended_at = now() WHERE key = $1", old.ID)
+	_, err = y.RetryRollout(t.Context(), old.ID, store.RetryParams{Actor: y.by})
+	require.NoError(t, err)
+	y.cancel(t, old.ID)
+	night := y.create(t, few("night"), func(p *store.RolloutParams) { p.Window = windowAt(0) })
+	y.tick(t, night.ID, 20)
+	y.explain(t, watch, "later", "rare")
+	for _, name := range []string{"RolloutOverlaps", "TargetFailedUnits", "TargetCancel", "TargetPickInZones"} {
+		require.Contains(t, watch.all, name)
+	}
+}
+
+// flood makes the targets of past rollouts, all ended, and most of this one's.
+func (y *yard) flood(t *testing.T, key string, n int) {
+	t.Helper()
+	y.set(t, fmt.Sprintf(`
+		WITH past AS (
+			INSERT INTO rollouts (key, account_id, action, skill_id, stage, state, selector, targets, wave_ends, max_failures,
+				verify_timeout_ms, price_requests, price_minutes, created_by, n_succeeded, ended_at)
+			SELECT 'ro-past', account_id, action, skill_id, stage, 'succeeded', selector, %[1]d, '{%[1]d}', 0, 1, 1, 1, 'x', %[1]d, now()
+			FROM rollouts WHERE key = $1
+			RETURNING id
+		)
+		INSERT INTO targets (rollout_id, seq, unit_id, state, ended_at)
+		SELECT past.id, units.id, units.id, 'succeeded', now() FROM past, units`, n), key)
+	y.set(t, "UPDATE targets SET state = 'succeeded' WHERE rollout_id = $1 AND seq <= 8000", y.row(t, key))
+	y.set(t, "UPDATE rollouts SET n_succeeded = 8000, n_pending = n_pending - 8000 WHERE key = $1", key)
+}
+
+// explain looks at the plan of every statement that was sent.
+func (y *yard) explain(t *testing.T, watch *spy, stage, doing string) {
+	t.Helper()
+	for name, q := range watch.take() {
+		rows, err := y.pool.Query(t.Context(), "EXPLAIN "+q.SQL, q.Args...)
+		require.NoError(t, err)
+		lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		require.NoError(t, err)
+		plan := strings.Join(lines, "\n")
+		require.NotContains(t, plan, "Seq Scan on targets", "%s, %s, %s:\n%s", stage, doing, name, plan)
+		require.Contains(t, plan, walks[name], "%s, %s, %s:\n%s", stage, doing, name, plan)
+	}
+}
