@@ -103,7 +103,7 @@ func TestHalt(t *testing.T) {
 		})
 		require.LessOrEqual(t, r.Counts.Failed-failed, int64(11))
 		require.Greater(t, r.Counts.Failed-failed, int64(10))
-		require.Greater(t, r.Counts.Pending, int64(0))
+		require.Positive(t, r.Counts.Pending)
 		failed = r.Counts.Failed
 
 		said := w.must("rollout", "resume", id, "--reason", "looked at")

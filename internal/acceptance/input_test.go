@@ -42,14 +42,15 @@ type refusal struct {
 	says []string // what, where and how to mend it, on stderr
 }
 
-func (w *world) refused(t *testing.T, c refusal) {
-	t.Helper()
+// refused sees that a command line is refused as it must be.
+func (w *world) refused(c refusal) {
+	w.t.Helper()
 	r := w.ctl(c.args...)
-	require.Equal(t, c.code, r.code, "fleetctl %s: %s%s", strings.Join(c.args, " "), r.stdout, r.stderr)
-	require.Empty(t, r.stdout, "data only on stdout")
-	require.True(t, strings.HasPrefix(r.stderr, "error: "), r.stderr)
+	require.Equal(w.t, c.code, r.code, "%s: fleetctl %s: %s%s", c.name, strings.Join(c.args, " "), r.stdout, r.stderr)
+	require.Empty(w.t, r.stdout, "%s: data only on stdout", c.name)
+	require.True(w.t, strings.HasPrefix(r.stderr, "error: "), "%s: %s", c.name, r.stderr)
 	for _, text := range c.says {
-		require.Contains(t, r.stderr, text)
+		require.Contains(w.t, r.stderr, text, c.name)
 	}
 }
 
@@ -114,54 +115,57 @@ func TestBadCommands(t *testing.T) {
 		{"an address that is none", account("--api-url", "ftp://x"), 1, []string{"api_url", "https"}},
 		{"no credential", []string{"account", "create", "beta", "--client-id", "c"}, 2, []string{"--client-secret-file"}},
 	} {
-		t.Run(c.name, func(t *testing.T) { //nolint:paralleltest // what is compared afterwards must not be moved by another
-			w.refused(t, c)
-			require.Equal(t, before, w.state(), "it changed something")
-		})
+		w.refused(c)
+		require.Equal(t, before, w.state(), "%s: it changed something", c.name)
 	}
+	w.refusesStrangers(create("--select", "all"))
+	w.takesGoodFiles()
 
-	t.Run("not known and not allowed", func(t *testing.T) { //nolint:paralleltest // as above
-		viewer := w.makeToken("viewer", "viewer")
-		for token, args := range map[string][]string{
-			"":           {"account", "list"},
-			"nonsense":   {"account", "list"},
-			viewer:       create("--select", "all"),
-			viewer + "x": {"account", "list"},
-		} {
-			r := w.ctlAs(token, args...)
-			require.Equal(t, 4, r.code, r.stderr)
-			require.Contains(t, r.stderr, "token")
-			require.NotContains(t, r.stderr, "nonsense")
-			require.NotContains(t, r.stderr, viewer)
-		}
-	})
-	t.Run("good CSV of every kind", func(t *testing.T) { //nolint:paralleltest // as above
-		row := "unit_id,property,name,occupancy,labels\n" + "u1,p,\"a, b\",vacant,k=v\n" + "u2,p,c,,\n"
-		for name, text := range map[string]string{
-			"plain": row, "with BOM": "\ufeff" + row, "with CRLF": strings.ReplaceAll(row, "\n", "\r\n"),
-			"with both": "\ufeff" + strings.ReplaceAll(row, "\n", "\r\n"), "without a last line end": strings.TrimSuffix(row, "\n"),
-		} {
-			account := "csv-" + strings.ReplaceAll(strings.ToLower(name), " ", "-")
-			w.account(account, defaultClient)
-			require.Contains(t, w.must("unit", "import", w.file("good.csv", text), "--account", account), "2 added", name)
-			require.Contains(t, w.must("unit", "export", "--account", account), `u1,p,"a, b",vacant,k=v`, name)
-		}
-	})
-	t.Run("nobody there", func(t *testing.T) { //nolint:paralleltest // it ends the server
-		url := f.url
-		require.Zero(t, f.stop(t))
-		r := runProgram(t, cleanEnviron("FLEETCTL_TOKEN="+w.token), nil, w.programs.fleetctl, "--server", url, "account", "list")
-		require.Equal(t, 1, r.code)
-		require.Contains(t, r.stderr, url)
-		require.Contains(t, r.stderr, "fleetd serve")
-	})
+	require.Zero(t, f.stop(t))
+	r := runProgram(t, cleanEnviron("FLEETCTL_TOKEN="+w.token), nil, w.programs.fleetctl, "--server", f.url, "account", "list")
+	require.Equal(t, 1, r.code)
+	require.Contains(t, r.stderr, f.url)
+	require.Contains(t, r.stderr, "fleetd serve")
+}
+
+// refusesStrangers sees that who is not known, or not allowed, is told so.
+func (w *world) refusesStrangers(change []string) {
+	w.t.Helper()
+	viewer := w.makeToken("viewer", "viewer")
+	for token, args := range map[string][]string{
+		"":           {"account", "list"},
+		"nonsense":   {"account", "list"},
+		viewer:       change,
+		viewer + "x": {"account", "list"},
+	} {
+		r := w.ctlAs(token, args...)
+		require.Equal(w.t, 4, r.code, r.stderr)
+		require.Contains(w.t, r.stderr, "token")
+		require.NotContains(w.t, r.stderr, "nonsense")
+		require.NotContains(w.t, r.stderr, viewer)
+	}
+}
+
+// takesGoodFiles imports CSV of every kind that programs write.
+func (w *world) takesGoodFiles() {
+	w.t.Helper()
+	row := "unit_id,property,name,occupancy,labels\n" + "u1,p,\"a, b\",vacant,k=v\n" + "u2,p,c,,\n"
+	for name, text := range map[string]string{
+		"plain": row, "with BOM": "\ufeff" + row, "with CRLF": strings.ReplaceAll(row, "\n", "\r\n"),
+		"with both": "\ufeff" + strings.ReplaceAll(row, "\n", "\r\n"), "without a last line end": strings.TrimSuffix(row, "\n"),
+	} {
+		account := "csv-" + strings.ReplaceAll(strings.ToLower(name), " ", "-")
+		w.account(account, defaultClient)
+		require.Contains(w.t, w.must("unit", "import", w.file("good.csv", text), "--account", account), "2 added", name)
+		require.Contains(w.t, w.must("unit", "export", "--account", account), `u1,p,"a, b",vacant,k=v`, name)
+	}
 }
 
 // manyRows writes n good rows and one bad one in their middle.
 func manyRows(t *testing.T, w *world, n int) string {
 	t.Helper()
 	path := w.file("many.csv", "")
-	file, err := os.Create(path) //nolint:gosec // a file of the test
+	file, err := os.Create(path)
 	require.NoError(t, err)
 	out := bufio.NewWriter(file)
 	_, _ = out.WriteString("unit_id,property,occupancy\n") // the flush has the error
@@ -182,11 +186,8 @@ func TestBadStart(t *testing.T) {
 	w := newWorld(t, simulator.Config{Units: 20, Seed: 52})
 	f := w.serve()
 	w.settle("100")
+	const free = "127.0.0.1:0"
 	busy := strings.TrimPrefix(f.url, "http://")
-	require.Zero(t, f.stop(t))
-	free := "127.0.0.1:0"
-	held := w.serve() // somebody has to listen on the busy port
-	busy = strings.TrimPrefix(held.url, "http://")
 	before := w.dump()
 
 	const password = "Pa55wordCanary"

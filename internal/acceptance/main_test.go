@@ -62,7 +62,7 @@ var build = sync.OnceValues(func() (programs, error) {
 	} else {
 		env = append(env, "CGO_ENABLED=0")
 	}
-	cmd := exec.Command("go", append(args, "fleetd/cmd/fleetd", "fleetd/cmd/fleetctl")...) //nolint:noctx // it ends by itself
+	cmd := exec.Command("go", append(args, "fleetd/cmd/fleetd", "fleetd/cmd/fleetctl")...)
 	cmd.Env = env
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return programs{}, errors.Join(fmt.Errorf("go build: %w", err), errors.New(string(out)))

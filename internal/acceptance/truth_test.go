@@ -26,7 +26,7 @@ func (w *world) requireTruth(id string) map[string]int {
 		require.False(w.t, seen[target.UnitID], "unit %s is listed twice", target.UnitID)
 		seen[target.UnitID] = true
 		truth := w.sim.State(target.UnitID, r.SkillID)
-		require.Equal(w.t, "", untrue(r, target, truth, occupied[target.UnitID]), "unit %s: recorded %+v, true state %+v", target.UnitID, target, truth)
+		require.Empty(w.t, untrue(r, target, truth, occupied[target.UnitID]), "unit %s: recorded %+v, true state %+v", target.UnitID, target, truth)
 		reasons[target.Reason]++
 	}
 	w.countsMatch(r, targets)
@@ -62,12 +62,13 @@ func (w *world) occupied() map[string]bool {
 
 // untrue says what is wrong with a recorded outcome, "" for nothing.
 func untrue(r client.Rollout, target client.Target, truth simulator.State, occupied bool) string {
-	want, reason := fleet.TargetSucceeded, fleet.Reason("")
+	var want fleet.TargetState
+	var reason fleet.Reason
 	switch {
 	case occupied:
 		want, reason = fleet.TargetSkipped, fleet.ReasonOccupied
 	case r.Action == string(fleet.ActionDisable):
-		want, reason = disabled(target, truth)
+		want, reason = disabled(truth)
 	default:
 		want, reason = enabled(truth)
 	}
@@ -117,7 +118,7 @@ func enabled(truth simulator.State) (fleet.TargetState, fleet.Reason) {
 
 // disabled is the one outcome that disabling may have: a home that nothing is
 // enabled on needs no write.
-func disabled(target client.Target, truth simulator.State) (fleet.TargetState, fleet.Reason) {
+func disabled(truth simulator.State) (fleet.TargetState, fleet.Reason) {
 	switch truth.Class {
 	case simulator.ClassForbidden:
 		return fleet.TargetFailed, fleet.ReasonForbidden

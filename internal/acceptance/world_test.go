@@ -3,10 +3,12 @@ package acceptance_test
 import (
 	"bytes"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -63,7 +65,7 @@ func newWorldOn(t *testing.T, cfg simulator.Config, database string) *world {
 	w := &world{t: t, programs: built, sim: simulator.New(cfg), database: database, dir: t.TempDir()}
 	w.dataDir = filepath.Join(w.dir, "data")
 	// A private Postgres of root's runs as another user, who has to get there.
-	require.NoError(t, os.Chmod(filepath.Dir(w.dir), 0o711)) //nolint:gosec // as the folder of a service is
+	require.NoError(t, os.Chmod(filepath.Dir(w.dir), 0o711))
 	w.wire = &wire{next: w.sim}
 	server := httptest.NewServer(w.wire)
 	t.Cleanup(server.Close)
@@ -122,9 +124,9 @@ func (w *world) makeToken(name, role string) string {
 // up is the last fleetd that still runs.
 func (w *world) up() *fleetd {
 	w.t.Helper()
-	for i := len(w.fleetds) - 1; i >= 0; i-- {
-		if !w.fleetds[i].ended() {
-			return w.fleetds[i]
+	for _, f := range slices.Backward(w.fleetds) {
+		if !f.ended() {
+			return f
 		}
 	}
 	w.t.Fatal("no fleetd runs")
@@ -308,9 +310,7 @@ func (w *wire) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		}
 	}
 	w.mu.Unlock()
-	for name, values := range rec.Header() {
-		rw.Header()[name] = values
-	}
+	maps.Copy(rw.Header(), rec.Header())
 	rw.WriteHeader(rec.Code)
 	_, _ = rw.Write(rec.Body.Bytes())
 }

@@ -155,7 +155,7 @@ func TestAttemptNeverGuesses(t *testing.T) {
 		"then the read is refused":            {target: verifying, steps: stepsOf{"GET", problem(400)}, want: unseen},
 		"then the read is lost to the end":    {target: both(verifying, overdue), steps: stepsOf{"GET", problem(500)}, want: doubtful(says("before the deadline", failedWith(fleet.ReasonServerError, 2, 1, 1, "", "")))},
 		"then the home is forbidden":          {target: verifying, steps: stepsOf{"GET", problem(403)}, want: doubtful(failedWith(fleet.ReasonForbidden, 1, 1, 1, "", ""))},
-		"then the budget is closed":           {target: verifying, slots: slots{refuse: after(0, &remote.BudgetError{Until: time.Now().Add(time.Minute)})}, want: outcome{state: fleet.TargetVerifying, attempts: 1, writes: 1, next: span{59 * time.Second, time.Minute}}},
+		"then the budget is closed":           {target: verifying, slots: slots{refuse: after(0, &remote.BudgetError{Until: time.Now().Add(time.Hour)})}, want: outcome{state: fleet.TargetVerifying, attempts: 1, writes: 1, next: span{30 * time.Minute, time.Hour}}},
 		"then the process stops":              {target: verifying, slots: slots{refuse: after(0, context.Canceled)}, want: outcome{state: fleet.TargetVerifying, attempts: 1, writes: 1, next: span{0, 1}}},
 		"a crash: read, done":                 {target: crashed, steps: stepsOf{"GET", enabled}, want: outcome{state: fleet.TargetSucceeded, attempts: 1, writes: 1, requests: 1, after: isEnabled}},
 		"a crash: read, not done, written":    {target: both(crashed, observed(isAbsent, 0)), steps: stepsOf{"GET", absent, "POST", created}, want: outcome{state: fleet.TargetSucceeded, attempts: 1, writes: 2, requests: 2, after: isEnabled}},
@@ -212,21 +212,21 @@ func TestAttemptFailsForAReason(t *testing.T) {
 func TestAttemptIsHeld(t *testing.T) {
 	t.Parallel()
 	fresh := observed(isAbsent, time.Minute)
-	until := &remote.BudgetError{Until: time.Now().Add(time.Minute)}
+	until := &remote.BudgetError{Until: time.Now().Add(time.Hour)}
 	held := func(requests int, next span) outcome {
 		return outcome{state: fleet.TargetQueued, requests: requests, before: isAbsent, after: isAbsent, next: next}
 	}
-	minute := span{59 * time.Second, time.Minute}
+	hour := span{30 * time.Minute, time.Hour} // the case began a while ago on a busy machine
 	refused, busy := &lwa.UnauthorizedError{Account: "acme"}, &lwa.TokenError{Account: "acme", Status: 503}
 	runSituations(t, map[string]*situation{
 		"the rollout is paused":             {target: fresh, gate: []error{ErrHeld}, want: held(0, never)},
 		"paused between read and write":     {gate: []error{ErrHeld}, steps: stepsOf{"GET", absent}, want: held(1, never)},
 		"paused between two sends":          {target: fresh, gate: []error{nil, ErrHeld}, steps: stepsOf{"POST", problem(429)}, want: held(1, never)},
 		"paused before a second write":      {target: prior(fleet.TargetVerifying, 1, 1), gate: []error{ErrHeld}, steps: stepsOf{"GET", absent}, want: outcome{state: fleet.TargetQueued, attempts: 1, writes: 1, requests: 1, after: isAbsent}},
-		"the budget is closed":              {target: fresh, slots: slots{refuse: after(0, until)}, want: held(0, minute)},
-		"the budget closes after a 429":     {target: fresh, slots: slots{refuse: after(1, until)}, steps: stepsOf{"POST", problem(429)}, want: held(1, minute)},
-		"the budget closes after the read":  {slots: slots{refuse: after(1, until)}, steps: stepsOf{"GET", absent}, want: held(1, minute)},
-		"closed before a second write":      {target: prior(fleet.TargetVerifying, 1, 1), slots: slots{refuse: after(1, until)}, steps: stepsOf{"GET", absent}, want: outcome{state: fleet.TargetVerifying, attempts: 1, writes: 1, requests: 1, after: isAbsent, next: minute}},
+		"the budget is closed":              {target: fresh, slots: slots{refuse: after(0, until)}, want: held(0, hour)},
+		"the budget closes after a 429":     {target: fresh, slots: slots{refuse: after(1, until)}, steps: stepsOf{"POST", problem(429)}, want: held(1, hour)},
+		"the budget closes after the read":  {slots: slots{refuse: after(1, until)}, steps: stepsOf{"GET", absent}, want: held(1, hour)},
+		"closed before a second write":      {target: prior(fleet.TargetVerifying, 1, 1), slots: slots{refuse: after(1, until)}, steps: stepsOf{"GET", absent}, want: outcome{state: fleet.TargetVerifying, attempts: 1, writes: 1, requests: 1, after: isAbsent, next: hour}},
 		"no slot in time":                   {target: fresh, slots: slots{refuse: after(0, context.DeadlineExceeded)}, want: held(0, backoff)},
 		"the process stops":                 {target: fresh, slots: slots{refuse: after(0, context.Canceled)}, want: held(0, never)},
 		"no token, for good":                {target: fresh, tokens: tokens{err: refused}, want: held(0, never)},

@@ -3,6 +3,7 @@ package store_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -69,7 +70,10 @@ func TestAStormOfEverythingAtOnce(t *testing.T) {
 	})
 	run(1, func(ctx context.Context, _ *rand.Rand) error {
 		_, err := s.AdoptOrphans(ctx)
-		return err
+		if err != nil {
+			return fmt.Errorf("ADOPT: %w", err)
+		}
+		return nil
 	})
 	run(2, s.changeMind)
 	run(1, func(ctx context.Context, rnd *rand.Rand) error {
@@ -93,7 +97,7 @@ func TestAStormOfEverythingAtOnce(t *testing.T) {
 	if fault := s.fault.Load(); fault != nil {
 		var pgErr *pgconn.PgError
 		if errors.As(*fault, &pgErr) {
-			t.Fatalf("%s: %s %s", pgErr.Code, pgErr.Message, pgErr.Detail)
+			t.Fatalf("%v %s: %s %s", *fault, pgErr.Code, pgErr.Message, pgErr.Detail)
 		}
 		t.Fatal(*fault)
 	}
@@ -147,8 +151,11 @@ func (s *storm) workGroup(ctx context.Context, rnd *rand.Rand) error {
 	rnd.Shuffle(len(claims), func(i, j int) { claims[i], claims[j] = claims[j], claims[i] })
 	process := int64(rnd.IntN(3) + 1)
 	claimed, err := s.ClaimTargets(ctx, process, claims)
-	if err != nil || len(claimed) == 0 {
-		return err
+	if err != nil {
+		return fmt.Errorf("CLAIM %v: %w", claims, err)
+	}
+	if len(claimed) == 0 {
+		return nil
 	}
 	records := make([]store.TargetRecord, len(claimed))
 	for i, c := range claimed {
@@ -166,7 +173,7 @@ func (s *storm) workGroup(ctx context.Context, rnd *rand.Rand) error {
 		}
 	}
 	if err := s.RecordTargets(ctx, process, records); err != nil {
-		return err
+		return fmt.Errorf("RECORD: %w", err)
 	}
 	s.done.Add(int64(len(records)))
 	return nil

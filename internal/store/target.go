@@ -42,7 +42,7 @@ type ClaimedTarget struct {
 	Observed  *fleet.Observation // what was last seen, by whomever
 }
 
-// ClaimTargets takes targets for the jobs of one process, in one statement. Those
+// ClaimTargets takes targets for the jobs of one process, in one transaction. Those
 // it does not return have an outcome, belong to another job, or are of a rollout
 // that may not write: their jobs have nothing to do.
 func (s *Store) ClaimTargets(ctx context.Context, processID int64, claims []Claim) ([]ClaimedTarget, error) {
@@ -53,7 +53,11 @@ func (s *Store) ClaimTargets(ctx context.Context, processID int64, claims []Clai
 		params.JobIds = append(params.JobIds, c.JobID)
 	}
 	params.Ids = unique(params.RolloutIds)
-	rows, err := db.New(s.ledger).TargetClaim(ctx, params)
+	var rows []db.TargetClaimRow
+	err := s.inLedger(ctx, params.Ids, func(tx pgx.Tx) (err error) {
+		rows, err = db.New(tx).TargetClaim(ctx, params)
+		return err
+	})
 	if err != nil {
 		return nil, mapError(fmt.Errorf("claim targets: %w", err))
 	}
@@ -74,6 +78,19 @@ func (s *Store) ClaimTargets(ctx context.Context, processID int64, claims []Clai
 		sights.UnitRows, sights.SkillIds = append(sights.UnitRows, r.UnitID), append(sights.SkillIds, r.SkillID)
 	}
 	return claimed, s.lookAtUnits(ctx, claimed, sights)
+}
+
+// inLedger runs f under the locks of some rollouts. They are taken by a statement of
+// their own: the one that follows must see what was committed while they were waited
+// for. With both in one, Postgres checks the counts' constraints on the row as it was
+// before the wait, and a storm of claims and adoptions broke them.
+func (s *Store) inLedger(ctx context.Context, ids []int64, f func(tx pgx.Tx) error) error {
+	return pgx.BeginFunc(ctx, s.ledger, func(tx pgx.Tx) error {
+		if _, err := db.New(tx).RolloutLockMany(ctx, ids); err != nil {
+			return fmt.Errorf("lock rollouts: %w", err)
+		}
+		return f(tx)
+	})
 }
 
 // lookAtUnits adds to claimed targets what is known of their units. When it fails
@@ -154,7 +171,7 @@ type recordRow struct {
 var recordSQL string
 
 // RecordTargets writes down what became of claimed targets, with the counters of
-// their rollouts, what was observed, and the totals, in one statement. A record
+// their rollouts, what was observed, and the totals, in one transaction. A record
 // that comes late or twice changes nothing.
 func (s *Store) RecordTargets(ctx context.Context, processID int64, records []TargetRecord) error {
 	ids, seqs := make([]int64, len(records)), make([]int32, len(records))
@@ -187,7 +204,11 @@ func (s *Store) RecordTargets(ctx context.Context, processID int64, records []Ta
 			return mapError(fmt.Errorf("forget observations: %w", err))
 		}
 	}
-	if _, err := s.ledger.Exec(ctx, recordSQL, unique(ids), body, processID, seqs); err != nil {
+	err = s.inLedger(ctx, unique(ids), func(tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, recordSQL, unique(ids), body, processID, seqs)
+		return err
+	})
+	if err != nil {
 		return mapError(fmt.Errorf("record targets: %w", err))
 	}
 	return nil

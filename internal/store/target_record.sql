@@ -1,25 +1,16 @@
--- $1: the rollouts to lock, $2: the records, $3: the process, $4: the seqs of the
--- records. Written by hand, for sqlc does not
--- follow jsonb_to_recordset into a WITH.
+-- $1: the rollouts, $2: the records, $3: the process, $4: the seqs of the records.
+-- Written by hand, for sqlc does not follow jsonb_to_recordset into a WITH.
 --
 -- What became of claimed targets, with the counters of their rollouts, the totals
 -- and what was observed. One that is not this job's any more, or has an outcome, is
 -- left as it is: a late or repeated record changes nothing.
 --
 -- queued means that nothing is in doubt: the target goes again at next_at, or back
--- to the backlog, or ends with a rollout that was canceled. One statement, as
--- TargetClaim.
+-- to the backlog, or ends with a rollout that was canceled. The rollouts are locked.
 WITH locked AS (
-    SELECT
-        id,
-        state,
-        skill_id,
-        account_id,
-        action
+    SELECT *
     FROM rollouts
     WHERE id = ANY ($1::bigint[])
-    ORDER BY id
-    FOR UPDATE
 ),
 given AS MATERIALIZED (
     SELECT
@@ -110,16 +101,16 @@ recorded AS (
 moved AS (
     UPDATE rollouts
     SET
-        n_pending = rollouts.n_pending + m.pending,
-        n_queued = rollouts.n_queued + m.queued,
-        n_running = rollouts.n_running - m.n,
-        n_verifying = rollouts.n_verifying + m.verifying,
-        n_succeeded = rollouts.n_succeeded + m.succeeded,
-        n_failed = rollouts.n_failed + m.failed,
-        n_skipped = rollouts.n_skipped + m.skipped,
-        n_canceled = rollouts.n_canceled + m.canceled,
-        requests = rollouts.requests + m.spent,
-        throttled = rollouts.throttled + m.throttled
+        n_pending = locked.n_pending + m.pending,
+        n_queued = locked.n_queued + m.queued,
+        n_running = locked.n_running - m.n,
+        n_verifying = locked.n_verifying + m.verifying,
+        n_succeeded = locked.n_succeeded + m.succeeded,
+        n_failed = locked.n_failed + m.failed,
+        n_skipped = locked.n_skipped + m.skipped,
+        n_canceled = locked.n_canceled + m.canceled,
+        requests = locked.requests + m.spent,
+        throttled = locked.throttled + m.throttled
     FROM (
         SELECT
             rollout_id,
@@ -136,6 +127,7 @@ moved AS (
         FROM recorded
         GROUP BY rollout_id
     ) AS m
+    JOIN locked ON locked.id = m.rollout_id
     WHERE rollouts.id = m.rollout_id
         AND rollouts.id = ANY ($1::bigint[])
 ),

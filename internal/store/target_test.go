@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -331,4 +332,54 @@ func TestTargetsAndRolloutsAreListedInPages(t *testing.T) {
 		require.NoError(t, err)
 		require.Len(t, items, n)
 	}
+}
+
+// A claim or record that has to wait for its rollout finds it changed: what it
+// counts must be true of what it finds, not of what there was when it began.
+func TestClaimsAndRecordsThatWaitedCountWhatTheyFound(t *testing.T) {
+	t.Parallel()
+	y := newYard(t, 3)
+	r := y.create(t)
+	y.tick(t, r.ID, 10)
+	jobs := y.take()
+	// meanwhile has another transaction move targets while do waits for it.
+	meanwhile := func(do func() error, sql ...string) {
+		t.Helper()
+		tx, err := y.pool.Begin(t.Context())
+		require.NoError(t, err)
+		defer func() { _ = tx.Rollback(context.WithoutCancel(t.Context())) }()
+		for _, statement := range append([]string{"SELECT FROM rollouts FOR UPDATE"}, sql...) {
+			_, err = tx.Exec(t.Context(), statement)
+			require.NoError(t, err)
+		}
+		done := make(chan error, 1)
+		go func() { done <- do() }()
+		require.Eventually(t, func() bool {
+			return y.count(t, "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'") == 1
+		}, time.Minute, 5*time.Millisecond)
+		require.NoError(t, tx.Commit(t.Context()))
+		require.NoError(t, <-done)
+	}
+
+	var claimed []store.ClaimedTarget
+	meanwhile(func() (err error) { claimed, err = y.ClaimTargets(t.Context(), y.process, jobs); return err },
+		"UPDATE targets SET state = 'verifying' WHERE seq = 1",
+		"UPDATE targets SET state = 'pending' WHERE seq = 2",
+		"UPDATE rollouts SET n_queued = 1, n_verifying = 1, n_pending = 1")
+	require.Equal(t, fleet.Counts{Pending: 1, Running: 2}, y.whole(t, r.ID).Counts)
+	priors := map[int32]fleet.TargetState{}
+	for _, c := range claimed {
+		priors[c.Seq] = c.Prior
+	}
+	require.Equal(t, map[int32]fleet.TargetState{1: fleet.TargetVerifying, 3: fleet.TargetQueued}, priors)
+
+	held := ended(claimed[0], fleet.TargetQueued, "")
+	meanwhile(func() error {
+		return y.RecordTargets(t.Context(), y.process, []store.TargetRecord{held, succeed(claimed[1])})
+	},
+		"UPDATE targets SET state = 'canceled' WHERE seq = 2",
+		"UPDATE rollouts SET state = 'canceled', n_pending = 0, n_canceled = 1")
+	got := y.whole(t, r.ID)
+	require.Equal(t, fleet.Counts{Succeeded: 1, Canceled: 2}, got.Counts)
+	require.Equal(t, fleet.RolloutCanceled, got.State)
 }

@@ -124,14 +124,9 @@ func (q *Queries) TargetCancel(ctx context.Context, arg TargetCancelParams) (int
 
 const targetClaim = `-- name: TargetClaim :many
 WITH locked AS (
-    SELECT
-        id,
-        state,
-        skill_id
+    SELECT id, key, account_id, action, skill_id, stage, state, state_reason, selector, targets, wave_ends, wave_index, wave_worked, soak_until, soak_ms, max_failures, acknowledged, window_start, window_end, timezone, start_at, verify_timeout_ms, observation_max_age_ms, include_occupied, weight, price_requests, price_minutes, n_pending, n_queued, n_running, n_verifying, n_succeeded, n_failed, n_skipped, n_canceled, requests, throttled, created_by, reason, created_at, started_at, ended_at
     FROM rollouts
     WHERE id = ANY ($1::bigint[])
-    ORDER BY id
-    FOR UPDATE
 ),
 claimed AS (
     UPDATE targets
@@ -174,9 +169,14 @@ claimed AS (
 moved AS (
     UPDATE rollouts
     SET
-        n_queued = rollouts.n_queued - m.queued,
-        n_verifying = rollouts.n_verifying - m.verifying,
-        n_running = rollouts.n_running + m.queued + m.verifying
+        n_pending = locked.n_pending,
+        n_queued = locked.n_queued - m.queued,
+        n_running = locked.n_running + m.queued + m.verifying,
+        n_verifying = locked.n_verifying - m.verifying,
+        n_succeeded = locked.n_succeeded,
+        n_failed = locked.n_failed,
+        n_skipped = locked.n_skipped,
+        n_canceled = locked.n_canceled
     FROM (
         SELECT
             rollout_id,
@@ -185,6 +185,7 @@ moved AS (
         FROM claimed
         GROUP BY rollout_id
     ) AS m
+    JOIN locked ON locked.id = m.rollout_id
     WHERE rollouts.id = m.rollout_id
         AND rollouts.id = ANY ($1::bigint[])
 )
@@ -229,10 +230,8 @@ type TargetClaimRow struct {
 // while its rollout runs; one being verified always, for reads go on; a running one
 // only by the job that already had it.
 //
-// One statement, so that a rollout's row is locked for no round trip. What a target
-// must be is asked of the updated row itself: where it changed while the lock was
-// waited for, Postgres asks again of its newest version. claimed_from keeps the
-// state that it had.
+// The caller holds the locks of the rollouts, so what locked shows is how they are.
+// claimed_from keeps the state that a target had.
 func (q *Queries) TargetClaim(ctx context.Context, arg TargetClaimParams) ([]TargetClaimRow, error) {
 	rows, err := q.db.Query(ctx, targetClaim,
 		arg.Ids,

@@ -92,18 +92,12 @@ WHERE rollout_id = @rollout_id
 -- while its rollout runs; one being verified always, for reads go on; a running one
 -- only by the job that already had it.
 --
--- One statement, so that a rollout's row is locked for no round trip. What a target
--- must be is asked of the updated row itself: where it changed while the lock was
--- waited for, Postgres asks again of its newest version. claimed_from keeps the
--- state that it had. The counts are those of the locked row: Postgres first tries an
--- update on the version that the statement saw when it began, and checks constraints
--- on that, so counts of that version would break them.
+-- The caller holds the locks of the rollouts, so what locked shows is how they are.
+-- claimed_from keeps the state that a target had.
 WITH locked AS (
     SELECT *
     FROM rollouts
     WHERE id = ANY (@ids::bigint[])
-    ORDER BY id
-    FOR UPDATE
 ),
 claimed AS (
     UPDATE targets
@@ -145,7 +139,7 @@ claimed AS (
 ),
 moved AS (
     UPDATE rollouts
-    SET -- every count from the locked row: see there
+    SET
         n_pending = locked.n_pending,
         n_queued = locked.n_queued - m.queued,
         n_running = locked.n_running + m.queued + m.verifying,
