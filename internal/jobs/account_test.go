@@ -32,8 +32,6 @@ func newAccounts(t *testing.T, w *world, added func(int64) error) (a *Accounts, 
 
 func nothing(int64) error { return nil }
 
-func set[T any](v T) *T { return &v }
-
 func TestAccountsAreKeptAsTheDatabaseHasThem(t *testing.T) {
 	t.Parallel()
 	w := newStore(t)
@@ -51,22 +49,22 @@ func TestAccountsAreKeptAsTheDatabaseHasThem(t *testing.T) {
 	_, err := a.Get(t.Context(), 4711)
 	require.ErrorIs(t, err, errNoAccount)
 
-	t.Run("what did not change stays", func(t *testing.T) {
+	{ // What did not change stays.
 		require.NoError(t, a.Reload(t.Context()))
 		require.Same(t, acme.API, a.ByName("acme").API)
 		require.Same(t, acme.Tokens, a.ByName("acme").Tokens)
-	})
-	t.Run("a rate needs no new clients", func(t *testing.T) {
-		_, err := w.store.SetAccount(t.Context(), "acme", store.AccountPatch{Rate: set("77")}, w.by)
+	}
+	{ // A rate needs no new clients.
+		_, err := w.store.SetAccount(t.Context(), "acme", store.AccountPatch{Rate: new("77")}, w.by)
 		require.NoError(t, err)
 		require.NoError(t, a.Reload(t.Context()))
 		got := a.ByName("acme")
 		require.InDelta(t, 77, got.work.Rate, 0)
 		require.GreaterOrEqual(t, got.horizonRate(), 77.0)
 		require.Same(t, acme.Budget, got.Budget)
-	})
-	t.Run("another API does, over the same budget", func(t *testing.T) {
-		_, err := w.store.SetAccount(t.Context(), "acme", store.AccountPatch{APIURL: set("http://127.0.0.1:2")}, w.by)
+	}
+	{ // Another API does, over the same budget.
+		_, err := w.store.SetAccount(t.Context(), "acme", store.AccountPatch{APIURL: new("http://127.0.0.1:2")}, w.by)
 		require.NoError(t, err)
 		require.NoError(t, a.Reload(t.Context()))
 		got := a.ByName("acme")
@@ -74,21 +72,21 @@ func TestAccountsAreKeptAsTheDatabaseHasThem(t *testing.T) {
 		require.NotSame(t, acme.Tokens, got.Tokens)
 		require.Same(t, acme.Budget, got.Budget)
 		require.Same(t, birch.API, a.ByName("birch").API)
-	})
-	t.Run("one that was deleted is gone", func(t *testing.T) {
+	}
+	{ // One that was deleted is gone.
 		require.NoError(t, w.store.DeleteAccount(t.Context(), "birch", true, "", w.by))
 		require.NoError(t, a.Reload(t.Context()))
 		require.Nil(t, a.ByName("birch"))
 		_, err := birch.Budget.Take(t.Context(), remote.ClassRollout)
 		require.ErrorIs(t, err, ratelimit.ErrClosed)
-	})
-	t.Run("one that is new is found when it is asked for", func(t *testing.T) {
+	}
+	{ // One that is new is found when it is asked for.
 		w.account("cedar")
 		got, err := a.Get(t.Context(), w.accountID("cedar"))
 		require.NoError(t, err)
 		require.Equal(t, "cedar", got.Name)
 		require.Len(t, *told, 3, "each account is told of once")
-	})
+	}
 }
 
 // A queue that could not be added is tried again, and holds up no other.

@@ -101,12 +101,12 @@ func TestAStoryOfAnEnablementThatSticks(t *testing.T) {
 // before the write that was lost.
 func TestAStoryOfARetryAfterDoubt(t *testing.T) {
 	t.Parallel()
-	for name, any := range map[string]bool{"of a day": false, "of any age": true} {
+	for name, anyAge := range map[string]bool{"of a day": false, "of any age": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newScript(t, "POST", answer{cut: true}, "GET", problem(403), "GET", absent, "POST", created)
 			b := &bench{now: time.Now(), gate: &doors{}, spec: plainSpec(), account: s.account(fleet.LinkNone, &slots{}, tokens{})}
-			b.spec.ObservationAny = any
+			b.spec.ObservationAny = anyAge
 			target := plainTarget()
 			target.Observed = seen(isAbsent, time.Minute)
 			r := b.run(t.Context(), &target)

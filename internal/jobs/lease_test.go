@@ -46,12 +46,12 @@ func TestLeaseLetsWritesOfRunningRolloutsLeave(t *testing.T) {
 		ID: w.rowID(running.ID), AccountID: w.accountID("acme"), State: fleet.RolloutRunning, Weight: 1,
 	}, l.Open()[0])
 
-	t.Run("one made since is looked for", func(t *testing.T) {
+	{ // One made since is looked for.
 		fresh := w.create(func(p *store.RolloutParams) { p.SkillID = "fresh" })
 		l.touch(-time.Minute)
 		require.NoError(t, l.MayWrite(t.Context(), w.rowID(fresh.ID)))
-	})
-	t.Run("what was seen counts while the lease lasts, and no longer", func(t *testing.T) {
+	}
+	{ // What was seen counts while the lease lasts, and no longer.
 		_, err := w.store.PauseRollout(t.Context(), running.ID, "", w.by)
 		require.NoError(t, err)
 		l.touch(-time.Minute)
@@ -59,14 +59,14 @@ func TestLeaseLetsWritesOfRunningRolloutsLeave(t *testing.T) {
 		l.touch(leaseLength)
 		require.Equal(t, ErrHeld, l.MayWrite(t.Context(), w.rowID(running.ID)))
 		require.Less(t, leaseLength, time.Second, "promise 8")
-	})
-	t.Run("an ended rollout is not open", func(t *testing.T) {
+	}
+	{ // An ended rollout is not open.
 		_, err := w.store.CancelRollout(t.Context(), paused.ID, "", w.by)
 		require.NoError(t, err)
 		l.touch(leaseLength)
 		require.Equal(t, ErrHeld, l.MayWrite(t.Context(), w.rowID(paused.ID)))
 		require.Len(t, l.Open(), 3)
-	})
+	}
 }
 
 func TestLeaseEndsWithoutTheDatabase(t *testing.T) {

@@ -49,44 +49,50 @@ func TestPlansPriceWhatTheWorkersDo(t *testing.T) {
 	for _, mode := range fleet.LinkModes() {
 		for _, action := range fleet.Actions() {
 			for _, anyAge := range []bool{false, true} {
-				t.Run(fmt.Sprintf("%s with %s, any age %v", action, mode, anyAge), func(t *testing.T) {
-					p := store.RolloutParams{
-						Account: string(mode), Action: action, SkillID: skill, Selector: "all", ObservationMaxAge: time.Hour, ObservationAny: anyAge,
-					}
-					spec := store.RolloutSpec{Action: action, Stage: fleet.StageLive, ObservationMaxAge: time.Hour, ObservationAny: anyAge}
-					want, already := store.PlanExpected{}, map[string]bool{}
-					for i := range sights {
-						switch workerClass(spec, mode, &sights[i]) {
-						case "already":
-							want.AlreadyInState++
-							already[unitName(i)] = true
-						case "read":
-							want.Read++
-						case "write":
-							want.Write++
-						}
-					}
-					if anyAge { // and one that was never seen
-						want.Write++
-					} else {
-						want.Read++
-					}
-
-					plan, err := w.store.PlanRollout(t.Context(), p)
-					require.NoError(t, err)
-					require.Equal(t, want, plan.Expected)
-
-					r, _, err := w.store.CreateRollout(t.Context(), p, w.by, store.Idempotency{})
-					require.NoError(t, err)
-					for _, target := range w.targets(r.ID) {
-						require.Equal(t, already[target.UnitID], target.Reason == fleet.ReasonAlreadyInState, "%s: %+v", target.UnitID, target.Before)
-					}
-					_, err = w.store.CancelRollout(t.Context(), r.ID, "", w.by)
-					require.NoError(t, err)
-				})
+				w.requirePriced(mode, action, anyAge, sights)
 			}
 		}
 	}
+}
+
+// requirePriced compares one plan, and the rollout made of it, with what an attempt
+// would do about each unit.
+func (w *world) requirePriced(mode fleet.LinkMode, action fleet.Action, anyAge bool, sights []fleet.Observation) {
+	t := w.t
+	t.Helper()
+	p := store.RolloutParams{
+		Account: string(mode), Action: action, SkillID: skill, Selector: "all", ObservationMaxAge: time.Hour, ObservationAny: anyAge,
+	}
+	spec := store.RolloutSpec{Action: action, Stage: fleet.StageLive, ObservationMaxAge: time.Hour, ObservationAny: anyAge}
+	want, already := store.PlanExpected{}, map[string]bool{}
+	for i := range sights {
+		switch workerClass(spec, mode, &sights[i]) {
+		case "already":
+			want.AlreadyInState++
+			already[unitName(i)] = true
+		case "read":
+			want.Read++
+		case "write":
+			want.Write++
+		}
+	}
+	if anyAge { // and one that was never seen
+		want.Write++
+	} else {
+		want.Read++
+	}
+
+	plan, err := w.store.PlanRollout(t.Context(), p)
+	require.NoError(t, err)
+	require.Equal(t, want, plan.Expected, "%s with %s, any age %v", action, mode, anyAge)
+
+	r, _, err := w.store.CreateRollout(t.Context(), p, w.by, store.Idempotency{})
+	require.NoError(t, err)
+	for _, target := range w.targets(r.ID) {
+		require.Equal(t, already[target.UnitID], target.Reason == fleet.ReasonAlreadyInState, "%s with %s: %+v", action, mode, target.Before)
+	}
+	_, err = w.store.CancelRollout(t.Context(), r.ID, "", w.by)
+	require.NoError(t, err)
 }
 
 // workerClass is what an attempt would do first about a unit seen so.

@@ -235,7 +235,7 @@ func TestARevokedCredentialHoldsTheWork(t *testing.T) {
 	require.NoError(t, w.sim.ChangeAccount(simulator.DefaultClientID, simulator.AccountChange{RefreshToken: token}))
 	_, err := w.store.SetAccount(t.Context(), "acme", store.AccountPatch{RefreshToken: &token}, w.by)
 	require.NoError(t, err)
-	got = w.untilState(id, fleet.RolloutSucceeded)
+	w.untilState(id, fleet.RolloutSucceeded)
 	for _, target := range w.targets(id) {
 		require.Equal(t, 1, target.Attempts)
 	}

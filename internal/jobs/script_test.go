@@ -111,16 +111,13 @@ func (s *script) next(kind string, body []byte) (answer, bool) {
 	s.kinds, s.answers = s.kinds[1:], s.answers[1:]
 	if kind == http.MethodPost {
 		var sent struct {
-			Link *struct {
-				RedirectURI string `json:"redirectUri"`
-				AuthCode    string `json:"authCode"`
-			} `json:"accountLinkRequest"`
+			AccountLinkRequest *struct{ RedirectURI, AuthCode string }
 		}
 		if err := json.Unmarshal(body, &sent); err != nil {
 			s.t.Errorf("a body that is no JSON: %v", err)
 		}
-		if sent.Link != nil {
-			s.codes = append(s.codes, sent.Link.AuthCode+" for "+sent.Link.RedirectURI)
+		if link := sent.AccountLinkRequest; link != nil {
+			s.codes = append(s.codes, link.AuthCode+" for "+link.RedirectURI)
 		}
 	}
 	if kind == "CODE" && a.body == "" {

@@ -160,13 +160,13 @@ func fail(reason fleet.Reason) func(store.ClaimedTarget) store.TargetRecord {
 
 // whole reads a rollout and fails unless its counts are those of its rows.
 func (y *yard) whole(t require.TestingT, key string) store.Rollout {
-	r, err := y.Rollout(context.Background(), key) //nolint:usetesting // rapid's T has no context of the test.
+	r, err := y.Rollout(context.Background(), key)
 	require.NoError(t, err)
 	require.Equal(t, r.Targets, r.Counts.Sum(), "the counts of a rollout sum to its targets")
 	rows, err := y.pool.Query(context.Background(), ` 
 		SELECT targets.state::text, count(*)::int
 		FROM targets JOIN rollouts ON rollouts.id = targets.rollout_id
-		WHERE rollouts.key = $1 GROUP BY 1`, key) //nolint:usetesting // Likewise.
+		WHERE rollouts.key = $1 GROUP BY 1`, key)
 	require.NoError(t, err)
 	states := map[fleet.TargetState]int{}
 	var state string

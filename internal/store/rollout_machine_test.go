@@ -14,8 +14,8 @@ import (
 )
 
 // lives is how many random histories are played; each is some 30 steps with the
-// whole ledger checked after each, which rapid's hundred would make too long.
-const lives = 25
+// whole ledger checked after each, which a hundred would make too long.
+const lives = 15
 
 // machine plays a random history of rollouts: several processes that die, jobs
 // that run late or twice, and people who change their minds.

@@ -46,7 +46,7 @@ func TestAStormOfEverythingAtOnce(t *testing.T) {
 		r := y.create(t, func(p *store.RolloutParams) { p.SkillID, p.Canary, p.Waves = skill, 20, []string{"10%"} })
 		s.keys, s.rows = append(s.keys, r.ID), append(s.rows, y.row(t, r.ID))
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 	defer cancel()
 	var wg sync.WaitGroup
 	run := func(n int, do func(context.Context, *rand.Rand) error) {
@@ -95,13 +95,12 @@ func TestAStormOfEverythingAtOnce(t *testing.T) {
 	wg.Wait()
 
 	if fault := s.fault.Load(); fault != nil {
-		var pgErr *pgconn.PgError
-		if errors.As(*fault, &pgErr) {
+		if pgErr, ok := errors.AsType[*pgconn.PgError](*fault); ok {
 			t.Fatalf("%v %s: %s %s", *fault, pgErr.Code, pgErr.Message, pgErr.Detail)
 		}
 		t.Fatal(*fault)
 	}
-	require.Greater(t, s.done.Load(), int64(100), "something was done")
+	require.Positive(t, s.done.Load(), "something was done")
 	for _, key := range s.keys {
 		s.whole(t, key)
 	}

@@ -132,14 +132,20 @@ func TestARecordIsKeptAsItCame(t *testing.T) {
 func TestWhatBecomesOfATargetThatWasHeld(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		change func(t *testing.T, y *yard, key string)
+		change func(ctx context.Context, y *yard, key string) error
 		later  bool
 		want   fleet.Counts
 	}{
 		"running":            {want: fleet.Counts{Pending: 1}},
 		"running, at a time": {later: true, want: fleet.Counts{Queued: 1}},
-		"paused, at a time":  {change: func(t *testing.T, y *yard, key string) { y.pause(t, key) }, later: true, want: fleet.Counts{Pending: 1}},
-		"canceled":           {change: func(t *testing.T, y *yard, key string) { y.cancel(t, key) }, later: true, want: fleet.Counts{Canceled: 1}},
+		"paused, at a time": {change: func(ctx context.Context, y *yard, key string) error {
+			_, err := y.PauseRollout(ctx, key, "", y.by)
+			return err
+		}, later: true, want: fleet.Counts{Pending: 1}},
+		"canceled": {change: func(ctx context.Context, y *yard, key string) error {
+			_, err := y.CancelRollout(ctx, key, "", y.by)
+			return err
+		}, later: true, want: fleet.Counts{Canceled: 1}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -151,7 +157,7 @@ func TestWhatBecomesOfATargetThatWasHeld(t *testing.T) {
 				held.NextAt = time.Now().Add(time.Hour)
 			}
 			if c.change != nil {
-				c.change(t, y, r.ID)
+				require.NoError(t, c.change(t.Context(), y, r.ID))
 			}
 			y.record(t, held)
 			require.Equal(t, c.want, y.whole(t, r.ID).Counts)

@@ -110,7 +110,7 @@ func TestReaderMemoryIsFlat(t *testing.T) { //nolint:paralleltest // other tests
 			return copy(p, fmt.Sprintf("u%d,,,timezone=Nowhere/%d\n", n, n)), nil
 		})
 	}
-	for name, src := range map[string]io.Reader{ //nolint:paralleltest // as above
+	for name, src := range map[string]io.Reader{
 		"good rows":       madeUp(100_000),
 		"bad rows":        io.MultiReader(strings.NewReader("unit_id,property,name,labels\n"), bad(2_000)),
 		"an endless line": io.MultiReader(strings.NewReader(header), endless(16<<20)),
