@@ -49,7 +49,9 @@ type process struct {
 	code   int           // -1: ended by a signal
 }
 
-// spawn starts a program, which is killed at the latest when the test ends.
+// spawn starts a program, which is ended at the latest when the test ends: in good
+// order where it can, so that nothing of it (a private Postgres) is still at work
+// on the files of the test.
 func spawn(t *testing.T, env []string, name string, args ...string) *process {
 	t.Helper()
 	p := &process{cmd: exec.Command(name, args...), stderr: &output{}, done: make(chan struct{})}
@@ -68,7 +70,12 @@ func spawn(t *testing.T, env []string, name string, args ...string) *process {
 	}()
 	require.NoError(t, <-started)
 	t.Cleanup(func() {
-		p.kill()
+		_ = p.cmd.Process.Signal(syscall.SIGTERM) // it may have ended
+		select {
+		case <-p.done:
+		case <-time.After(15 * time.Second):
+			p.kill()
+		}
 		if t.Failed() {
 			t.Logf("%s said last:\n%s", strings.Join(args, " "), p.stderr.tail())
 		}

@@ -1,7 +1,9 @@
 package jobs
 
 import (
+	"errors"
 	"math/rand/v2"
+	"strings"
 	"testing"
 	"time"
 
@@ -189,4 +191,23 @@ func (m *monkey) next(kind string) answer {
 		}
 	}
 	return a
+}
+
+// A second write has all the time that the first one had.
+func TestASecondWriteHasADeadlineOfItsOwn(t *testing.T) {
+	t.Parallel()
+	c := &situation{
+		target: both(prior(fleet.TargetVerifying, 1, 1), overdue), steps: stepsOf{"GET", absent, "POST", enabling},
+		want: outcome{state: fleet.TargetVerifying, attempts: 1, writes: 2, requests: 2, after: isEnabling, next: second},
+	}
+	r, _ := c.try(t)
+	require.WithinDuration(t, time.Now().Add(plainSpec().VerifyTimeout), r.VerifyBy, time.Minute)
+}
+
+func TestMessagesArePrintableAndShort(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, "a?b?c?", message(errors.New("a\x00b\nc\x7f")))
+	require.Len(t, message(errors.New(strings.Repeat("x", 1000))), 300)
+	cut := message(errors.New(strings.Repeat("x", 299) + "é"))
+	require.Equal(t, strings.Repeat("x", 299)+"?", cut, "a letter cut in two would be refused by Postgres")
 }

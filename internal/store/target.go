@@ -248,6 +248,7 @@ WHERE kind = 'target'
         state IN ('available', 'pending', 'retryable', 'scheduled')
         OR (
             state = 'running'
+            AND attempted_at > now() - interval '45 seconds' -- a job lasts 30 at most: the end of this one was not written down
             AND attempted_by[cardinality(attempted_by)] IN (
                 SELECT name FROM processes WHERE seen_at >= now() - interval '10 seconds'
             )

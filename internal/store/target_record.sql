@@ -73,7 +73,7 @@ recorded AS (
         next_at = CASE WHEN given.becomes IN ('queued', 'verifying') THEN given.next_at END,
         verify_by = given.verify_by,
         before = given.before,
-        after = given.after,
+        after = coalesce(given.after, targets.after), -- a read that failed takes no evidence away
         ended_at = CASE WHEN given.becomes IN ('succeeded', 'failed', 'skipped', 'canceled') THEN now() END,
         job_id = NULL,
         process_id = NULL
