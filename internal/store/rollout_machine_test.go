@@ -29,6 +29,7 @@ type machine struct {
 	held      []holding // claimed, and no outcome recorded
 	late      []holding // recorded, or lost to another
 	ended     map[store.TargetRef]string
+	worked    int // records
 }
 
 type holding struct {
@@ -41,26 +42,67 @@ type holding struct {
 // are bounded.
 func TestRolloutsOverRandomHistories(t *testing.T) {
 	t.Parallel()
-	y := newYard(t, 24)
-	y.set(t, "UPDATE units SET occupancy = 'occupied' WHERE id % 8 = 3")
+	y := newYard(t, 60)
 	two, err := y.RegisterProcess(t.Context(), store.Process{Name: "two"})
 	require.NoError(t, err)
-	played := 0
+	played, worked := 0, 0
 	rapid.Check(t, func(rt *rapid.T) {
 		if played++; played > lives {
 			return
 		}
 		y.set(t, "DELETE FROM rollouts")
+		y.set(t, "DELETE FROM observed")
+		y.set(t, "UPDATE units SET occupancy = CASE WHEN id % 9 = 3 THEN 'occupied' ELSE 'vacant' END")
 		y.take()
 		m := &machine{yard: y, test: t, processes: []int64{y.process, two}, retried: map[string]bool{}, ended: map[store.TargetRef]string{}}
 		m.create(rt)
-		rt.Repeat(map[string]func(*rapid.T){
-			"create": m.create, "tick": m.tick, "tick again": m.tick, "claim": m.claim, "claim again": m.claim,
-			"record": m.record, "record again": m.record, "record late": m.recordLate, "pause": m.pause, "resume": m.resume,
-			"cancel": m.cancel, "retry": m.retry, "due": m.due, "adopt": m.adopt, "occupy": m.occupy, "": m.check,
-		})
+		for range 3 { // days, each with all of this in some order
+			day := []string{
+				"work", "work", "work", "work", "work", "work", "tick", "claim", "record", "record late", "record late", "due", "due", "due",
+				"die", "pause", "resume", "resume", "resume", "resume", "cancel", "retry", "create", "occupy",
+			}
+			for _, do := range rapid.Permutation(day).Draw(rt, "day") {
+				m.do(rt, do)
+				m.check(rt)
+			}
+		}
+		worked += m.worked
 		m.finish(rt)
 	})
+	require.Greater(t, worked, 20*lives, "the histories are not idle")
+}
+
+func (m *machine) do(rt *rapid.T, what string) {
+	switch what {
+	case "work": // what mostly happens
+		m.tick(rt)
+		m.claim(rt)
+		m.record(rt)
+	case "tick":
+		m.tick(rt)
+	case "claim":
+		m.claim(rt)
+	case "record":
+		m.record(rt)
+	case "record late":
+		m.recordLate(rt)
+	case "due":
+		m.due(rt)
+	case "die":
+		m.die(rt)
+	case "pause":
+		m.pause(rt)
+	case "resume":
+		m.resume(rt)
+	case "cancel":
+		m.cancel(rt)
+	case "retry":
+		m.retry(rt)
+	case "create":
+		m.create(rt)
+	case "occupy":
+		m.occupy(rt)
+	}
 }
 
 func (m *machine) create(rt *rapid.T) {
@@ -72,7 +114,7 @@ func (m *machine) create(rt *rapid.T) {
 	p.Selector = rapid.SampledFrom([]string{"all", "property in (maple-0,maple-1,maple-2)", "floor=1"}).Draw(rt, "selector")
 	p.Canary = rapid.IntRange(0, 3).Draw(rt, "canary")
 	p.Waves = rapid.SliceOfN(rapid.SampledFrom([]string{"2", "25%"}), 0, 2).Draw(rt, "waves")
-	p.MaxFailures = rapid.SampledFrom([]string{"0", "2", "100%"}).Draw(rt, "max failures")
+	p.MaxFailures = rapid.SampledFrom([]string{"100%", "3", "0"}).Draw(rt, "max failures")
 	r, _, err := m.CreateRollout(m.test.Context(), p, m.by, store.Idempotency{})
 	if m.refused(rt, err) {
 		return
@@ -91,25 +133,26 @@ func (m *machine) refused(rt *rapid.T, err error) bool {
 }
 
 func (m *machine) key(rt *rapid.T) string {
-	return m.keys[rapid.IntRange(0, len(m.keys)-1).Draw(rt, "rollout")]
+	return rapid.Permutation(m.keys).Draw(rt, "rollout")[0] // an index would mostly be 0
 }
 
 func (m *machine) tick(rt *rapid.T) {
-	key := m.key(rt)
-	p := store.TickParams{Horizon: rapid.IntRange(1, 12).Draw(rt, "horizon"), Enqueue: m.enqueue}
-	if rapid.IntRange(0, 9).Draw(rt, "blocked") == 0 {
+	p := store.TickParams{Horizon: 20 - rapid.IntRange(1, 18).Draw(rt, "horizon"), Enqueue: m.enqueue}
+	if rapid.IntRange(0, 9).Draw(rt, "blocked") == 9 {
 		p.AccountBlocked = "no credential"
 	}
-	for again := true; again; {
-		got, err := m.TickRollout(m.test.Context(), m.row(m.test, key), p)
-		require.NoError(rt, err)
-		again = got.Again
+	for _, key := range m.keys {
+		for again := true; again; {
+			got, err := m.TickRollout(m.test.Context(), m.row(m.test, key), p)
+			require.NoError(rt, err)
+			again = got.Again
+		}
 	}
 }
 
 func (m *machine) claim(rt *rapid.T) {
 	jobs := m.take()
-	n := rapid.IntRange(0, len(jobs)).Draw(rt, "jobs")
+	n := len(jobs) - rapid.IntRange(0, len(jobs)/2).Draw(rt, "jobs that wait")
 	process := rapid.SampledFrom(m.processes).Draw(rt, "process")
 	claimed, err := m.ClaimTargets(m.test.Context(), process, jobs[:n])
 	require.NoError(rt, err)
@@ -148,7 +191,8 @@ func (m *machine) outcome(rt *rapid.T, c store.ClaimedTarget) store.TargetRecord
 
 // record writes down some of what is held, in groups as the workers do.
 func (m *machine) record(rt *rapid.T) {
-	n := rapid.IntRange(0, len(m.held)).Draw(rt, "records")
+	n := len(m.held) - rapid.IntRange(0, len(m.held)/2).Draw(rt, "under way")
+	m.worked += n
 	groups := map[int64][]store.TargetRecord{}
 	for _, h := range m.held[:n] {
 		groups[h.process] = append(groups[h.process], m.outcome(rt, h.target))
@@ -189,7 +233,7 @@ func (m *machine) resume(rt *rapid.T) {
 }
 
 func (m *machine) cancel(rt *rapid.T) {
-	if rapid.IntRange(0, 3).Draw(rt, "really") > 0 {
+	if len(m.keys) < 3 { // not the first thing that happens
 		return
 	}
 	_, err := m.CancelRollout(m.test.Context(), m.key(rt), "", m.by)
@@ -216,16 +260,16 @@ func (m *machine) due(rt *rapid.T) {
 	require.NoError(rt, err)
 }
 
-// adopt has every process die: there is no River here, so no job is alive.
-func (m *machine) adopt(rt *rapid.T) {
+// die has every process die: there is no River here, so no job is alive.
+func (m *machine) die(rt *rapid.T) {
 	_, err := m.AdoptOrphans(m.test.Context())
 	require.NoError(rt, err)
 	m.late, m.held = append(m.late, m.held...), nil
 }
 
 func (m *machine) occupy(rt *rapid.T) {
-	m.set(m.test, "UPDATE units SET occupancy = CASE occupancy WHEN 'vacant' THEN 'linked' ELSE 'vacant' END WHERE id % 24 = $1",
-		rapid.IntRange(0, 23).Draw(rt, "home"))
+	m.set(m.test, "UPDATE units SET occupancy = CASE occupancy WHEN 'vacant' THEN 'linked' ELSE 'vacant' END WHERE id % 60 = $1",
+		rapid.IntRange(0, 59).Draw(rt, "home"))
 }
 
 func (m *machine) check(rt *rapid.T) {
@@ -287,7 +331,7 @@ func (m *machine) finish(rt *rapid.T) {
 			m.check(rt)
 			return
 		}
-		m.adopt(rt)
+		m.die(rt)
 		_, err := m.DueTargets(m.test.Context(), 100, m.enqueue)
 		require.NoError(rt, err)
 		claimed, err := m.ClaimTargets(m.test.Context(), m.process, m.take())
