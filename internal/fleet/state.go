@@ -41,6 +41,7 @@ const (
 	ReasonAlreadyInState Reason = "already_in_state"
 	ReasonOccupied       Reason = "occupied"
 	ReasonProtectedSkill Reason = "protected_skill"
+	ReasonChangedSince   Reason = "changed_since" // of a rollback: the home is not as that rollout left it
 )
 
 // The reasons of failed targets.
@@ -59,7 +60,7 @@ const (
 
 // SkipReasons lists the reasons a target can be skipped for.
 func SkipReasons() []Reason {
-	return []Reason{ReasonAlreadyInState, ReasonOccupied, ReasonProtectedSkill}
+	return []Reason{ReasonAlreadyInState, ReasonOccupied, ReasonProtectedSkill, ReasonChangedSince}
 }
 
 // FailReasons lists the reasons a target can fail for.

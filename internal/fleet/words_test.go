@@ -40,7 +40,7 @@ func TestClosedSetsAreTheContract(t *testing.T) {
 		"rollout states": {texts(fleet.RolloutStates()), []string{
 			"scheduled", "running", "paused", "halted", "waiting", "succeeded", "completed_with_failures", "canceled",
 		}},
-		"skip reasons": {texts(fleet.SkipReasons()), []string{"already_in_state", "occupied", "protected_skill"}},
+		"skip reasons": {texts(fleet.SkipReasons()), []string{"already_in_state", "occupied", "protected_skill", "changed_since"}},
 		"fail reasons": {texts(fleet.FailReasons()), []string{
 			"forbidden", "unit_not_found", "skill_not_found", "invalid_request", "unauthorized",
 			"account_link_failed", "enabling_failed", "verify_timeout", "server_error", "transport_error",

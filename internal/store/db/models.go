@@ -92,6 +92,10 @@ type Rollout struct {
 	CreatedAt           time.Time
 	StartedAt           *time.Time
 	EndedAt             *time.Time
+	NextSeq             int32
+	OpenFrom            int32
+	Origin              string
+	RollbackOf          *int64
 }
 
 type Target struct {
@@ -114,6 +118,9 @@ type Target struct {
 	RequestID   string
 	Before      []byte
 	After       []byte
+	Odd         *fleet.TargetState
+	WantStage   *string
+	OnlyIf      []byte
 }
 
 type Token struct {
@@ -128,14 +135,15 @@ type Token struct {
 }
 
 type Unit struct {
-	ID        int64
-	AccountID int64
-	UnitID    string
-	Property  string
-	Name      string
-	Occupancy string
-	Labels    []byte
-	CreatedAt time.Time
-	UpdatedAt time.Time
-	RemovedAt *time.Time
+	ID                 int64
+	AccountID          int64
+	UnitID             string
+	Property           string
+	Name               string
+	Occupancy          string
+	Labels             []byte
+	CreatedAt          time.Time
+	UpdatedAt          time.Time
+	RemovedAt          *time.Time
+	OccupancyChangedAt *time.Time
 }

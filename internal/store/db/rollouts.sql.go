@@ -53,7 +53,7 @@ func (q *Queries) RolloutAddCounts(ctx context.Context, arg RolloutAddCountsPara
 
 const rolloutByID = `-- name: RolloutByID :one
 SELECT
-    rollouts.id, rollouts.key, rollouts.account_id, rollouts.action, rollouts.skill_id, rollouts.stage, rollouts.state, rollouts.state_reason, rollouts.selector, rollouts.targets, rollouts.wave_ends, rollouts.wave_index, rollouts.wave_worked, rollouts.soak_until, rollouts.soak_ms, rollouts.max_failures, rollouts.acknowledged, rollouts.window_start, rollouts.window_end, rollouts.timezone, rollouts.start_at, rollouts.verify_timeout_ms, rollouts.observation_max_age_ms, rollouts.include_occupied, rollouts.weight, rollouts.price_requests, rollouts.price_minutes, rollouts.n_pending, rollouts.n_queued, rollouts.n_running, rollouts.n_verifying, rollouts.n_succeeded, rollouts.n_failed, rollouts.n_skipped, rollouts.n_canceled, rollouts.requests, rollouts.throttled, rollouts.created_by, rollouts.reason, rollouts.created_at, rollouts.started_at, rollouts.ended_at,
+    rollouts.id, rollouts.key, rollouts.account_id, rollouts.action, rollouts.skill_id, rollouts.stage, rollouts.state, rollouts.state_reason, rollouts.selector, rollouts.targets, rollouts.wave_ends, rollouts.wave_index, rollouts.wave_worked, rollouts.soak_until, rollouts.soak_ms, rollouts.max_failures, rollouts.acknowledged, rollouts.window_start, rollouts.window_end, rollouts.timezone, rollouts.start_at, rollouts.verify_timeout_ms, rollouts.observation_max_age_ms, rollouts.include_occupied, rollouts.weight, rollouts.price_requests, rollouts.price_minutes, rollouts.n_pending, rollouts.n_queued, rollouts.n_running, rollouts.n_verifying, rollouts.n_succeeded, rollouts.n_failed, rollouts.n_skipped, rollouts.n_canceled, rollouts.requests, rollouts.throttled, rollouts.created_by, rollouts.reason, rollouts.created_at, rollouts.started_at, rollouts.ended_at, rollouts.next_seq, rollouts.open_from, rollouts.origin, rollouts.rollback_of,
     accounts.name AS account,
     skills.skill_id AS skill,
     budgets.rate AS budget_rate
@@ -117,6 +117,10 @@ func (q *Queries) RolloutByID(ctx context.Context, id int64) (RolloutByIDRow, er
 		&i.Rollout.CreatedAt,
 		&i.Rollout.StartedAt,
 		&i.Rollout.EndedAt,
+		&i.Rollout.NextSeq,
+		&i.Rollout.OpenFrom,
+		&i.Rollout.Origin,
+		&i.Rollout.RollbackOf,
 		&i.Account,
 		&i.Skill,
 		&i.BudgetRate,
@@ -126,7 +130,7 @@ func (q *Queries) RolloutByID(ctx context.Context, id int64) (RolloutByIDRow, er
 
 const rolloutByKey = `-- name: RolloutByKey :one
 SELECT
-    rollouts.id, rollouts.key, rollouts.account_id, rollouts.action, rollouts.skill_id, rollouts.stage, rollouts.state, rollouts.state_reason, rollouts.selector, rollouts.targets, rollouts.wave_ends, rollouts.wave_index, rollouts.wave_worked, rollouts.soak_until, rollouts.soak_ms, rollouts.max_failures, rollouts.acknowledged, rollouts.window_start, rollouts.window_end, rollouts.timezone, rollouts.start_at, rollouts.verify_timeout_ms, rollouts.observation_max_age_ms, rollouts.include_occupied, rollouts.weight, rollouts.price_requests, rollouts.price_minutes, rollouts.n_pending, rollouts.n_queued, rollouts.n_running, rollouts.n_verifying, rollouts.n_succeeded, rollouts.n_failed, rollouts.n_skipped, rollouts.n_canceled, rollouts.requests, rollouts.throttled, rollouts.created_by, rollouts.reason, rollouts.created_at, rollouts.started_at, rollouts.ended_at,
+    rollouts.id, rollouts.key, rollouts.account_id, rollouts.action, rollouts.skill_id, rollouts.stage, rollouts.state, rollouts.state_reason, rollouts.selector, rollouts.targets, rollouts.wave_ends, rollouts.wave_index, rollouts.wave_worked, rollouts.soak_until, rollouts.soak_ms, rollouts.max_failures, rollouts.acknowledged, rollouts.window_start, rollouts.window_end, rollouts.timezone, rollouts.start_at, rollouts.verify_timeout_ms, rollouts.observation_max_age_ms, rollouts.include_occupied, rollouts.weight, rollouts.price_requests, rollouts.price_minutes, rollouts.n_pending, rollouts.n_queued, rollouts.n_running, rollouts.n_verifying, rollouts.n_succeeded, rollouts.n_failed, rollouts.n_skipped, rollouts.n_canceled, rollouts.requests, rollouts.throttled, rollouts.created_by, rollouts.reason, rollouts.created_at, rollouts.started_at, rollouts.ended_at, rollouts.next_seq, rollouts.open_from, rollouts.origin, rollouts.rollback_of,
     accounts.name AS account,
     skills.skill_id AS skill,
     budgets.rate AS budget_rate
@@ -190,6 +194,10 @@ func (q *Queries) RolloutByKey(ctx context.Context, key string) (RolloutByKeyRow
 		&i.Rollout.CreatedAt,
 		&i.Rollout.StartedAt,
 		&i.Rollout.EndedAt,
+		&i.Rollout.NextSeq,
+		&i.Rollout.OpenFrom,
+		&i.Rollout.Origin,
+		&i.Rollout.RollbackOf,
 		&i.Account,
 		&i.Skill,
 		&i.BudgetRate,
@@ -328,7 +336,7 @@ func (q *Queries) RolloutInsert(ctx context.Context, arg RolloutInsertParams) (i
 
 const rolloutList = `-- name: RolloutList :many
 SELECT
-    rollouts.id, rollouts.key, rollouts.account_id, rollouts.action, rollouts.skill_id, rollouts.stage, rollouts.state, rollouts.state_reason, rollouts.selector, rollouts.targets, rollouts.wave_ends, rollouts.wave_index, rollouts.wave_worked, rollouts.soak_until, rollouts.soak_ms, rollouts.max_failures, rollouts.acknowledged, rollouts.window_start, rollouts.window_end, rollouts.timezone, rollouts.start_at, rollouts.verify_timeout_ms, rollouts.observation_max_age_ms, rollouts.include_occupied, rollouts.weight, rollouts.price_requests, rollouts.price_minutes, rollouts.n_pending, rollouts.n_queued, rollouts.n_running, rollouts.n_verifying, rollouts.n_succeeded, rollouts.n_failed, rollouts.n_skipped, rollouts.n_canceled, rollouts.requests, rollouts.throttled, rollouts.created_by, rollouts.reason, rollouts.created_at, rollouts.started_at, rollouts.ended_at,
+    rollouts.id, rollouts.key, rollouts.account_id, rollouts.action, rollouts.skill_id, rollouts.stage, rollouts.state, rollouts.state_reason, rollouts.selector, rollouts.targets, rollouts.wave_ends, rollouts.wave_index, rollouts.wave_worked, rollouts.soak_until, rollouts.soak_ms, rollouts.max_failures, rollouts.acknowledged, rollouts.window_start, rollouts.window_end, rollouts.timezone, rollouts.start_at, rollouts.verify_timeout_ms, rollouts.observation_max_age_ms, rollouts.include_occupied, rollouts.weight, rollouts.price_requests, rollouts.price_minutes, rollouts.n_pending, rollouts.n_queued, rollouts.n_running, rollouts.n_verifying, rollouts.n_succeeded, rollouts.n_failed, rollouts.n_skipped, rollouts.n_canceled, rollouts.requests, rollouts.throttled, rollouts.created_by, rollouts.reason, rollouts.created_at, rollouts.started_at, rollouts.ended_at, rollouts.next_seq, rollouts.open_from, rollouts.origin, rollouts.rollback_of,
     accounts.name AS account,
     skills.skill_id AS skill,
     budgets.rate AS budget_rate
@@ -417,6 +425,10 @@ func (q *Queries) RolloutList(ctx context.Context, arg RolloutListParams) ([]Rol
 			&i.Rollout.CreatedAt,
 			&i.Rollout.StartedAt,
 			&i.Rollout.EndedAt,
+			&i.Rollout.NextSeq,
+			&i.Rollout.OpenFrom,
+			&i.Rollout.Origin,
+			&i.Rollout.RollbackOf,
 			&i.Account,
 			&i.Skill,
 			&i.BudgetRate,
@@ -433,7 +445,7 @@ func (q *Queries) RolloutList(ctx context.Context, arg RolloutListParams) ([]Rol
 
 const rolloutLock = `-- name: RolloutLock :one
 SELECT
-    rollouts.id, rollouts.key, rollouts.account_id, rollouts.action, rollouts.skill_id, rollouts.stage, rollouts.state, rollouts.state_reason, rollouts.selector, rollouts.targets, rollouts.wave_ends, rollouts.wave_index, rollouts.wave_worked, rollouts.soak_until, rollouts.soak_ms, rollouts.max_failures, rollouts.acknowledged, rollouts.window_start, rollouts.window_end, rollouts.timezone, rollouts.start_at, rollouts.verify_timeout_ms, rollouts.observation_max_age_ms, rollouts.include_occupied, rollouts.weight, rollouts.price_requests, rollouts.price_minutes, rollouts.n_pending, rollouts.n_queued, rollouts.n_running, rollouts.n_verifying, rollouts.n_succeeded, rollouts.n_failed, rollouts.n_skipped, rollouts.n_canceled, rollouts.requests, rollouts.throttled, rollouts.created_by, rollouts.reason, rollouts.created_at, rollouts.started_at, rollouts.ended_at,
+    rollouts.id, rollouts.key, rollouts.account_id, rollouts.action, rollouts.skill_id, rollouts.stage, rollouts.state, rollouts.state_reason, rollouts.selector, rollouts.targets, rollouts.wave_ends, rollouts.wave_index, rollouts.wave_worked, rollouts.soak_until, rollouts.soak_ms, rollouts.max_failures, rollouts.acknowledged, rollouts.window_start, rollouts.window_end, rollouts.timezone, rollouts.start_at, rollouts.verify_timeout_ms, rollouts.observation_max_age_ms, rollouts.include_occupied, rollouts.weight, rollouts.price_requests, rollouts.price_minutes, rollouts.n_pending, rollouts.n_queued, rollouts.n_running, rollouts.n_verifying, rollouts.n_succeeded, rollouts.n_failed, rollouts.n_skipped, rollouts.n_canceled, rollouts.requests, rollouts.throttled, rollouts.created_by, rollouts.reason, rollouts.created_at, rollouts.started_at, rollouts.ended_at, rollouts.next_seq, rollouts.open_from, rollouts.origin, rollouts.rollback_of,
     now()::timestamptz AS now
 FROM rollouts
 WHERE id = $1
@@ -491,6 +503,10 @@ func (q *Queries) RolloutLock(ctx context.Context, id int64) (RolloutLockRow, er
 		&i.Rollout.CreatedAt,
 		&i.Rollout.StartedAt,
 		&i.Rollout.EndedAt,
+		&i.Rollout.NextSeq,
+		&i.Rollout.OpenFrom,
+		&i.Rollout.Origin,
+		&i.Rollout.RollbackOf,
 		&i.Now,
 	)
 	return i, err
@@ -498,7 +514,7 @@ func (q *Queries) RolloutLock(ctx context.Context, id int64) (RolloutLockRow, er
 
 const rolloutLockKey = `-- name: RolloutLockKey :one
 SELECT
-    rollouts.id, rollouts.key, rollouts.account_id, rollouts.action, rollouts.skill_id, rollouts.stage, rollouts.state, rollouts.state_reason, rollouts.selector, rollouts.targets, rollouts.wave_ends, rollouts.wave_index, rollouts.wave_worked, rollouts.soak_until, rollouts.soak_ms, rollouts.max_failures, rollouts.acknowledged, rollouts.window_start, rollouts.window_end, rollouts.timezone, rollouts.start_at, rollouts.verify_timeout_ms, rollouts.observation_max_age_ms, rollouts.include_occupied, rollouts.weight, rollouts.price_requests, rollouts.price_minutes, rollouts.n_pending, rollouts.n_queued, rollouts.n_running, rollouts.n_verifying, rollouts.n_succeeded, rollouts.n_failed, rollouts.n_skipped, rollouts.n_canceled, rollouts.requests, rollouts.throttled, rollouts.created_by, rollouts.reason, rollouts.created_at, rollouts.started_at, rollouts.ended_at,
+    rollouts.id, rollouts.key, rollouts.account_id, rollouts.action, rollouts.skill_id, rollouts.stage, rollouts.state, rollouts.state_reason, rollouts.selector, rollouts.targets, rollouts.wave_ends, rollouts.wave_index, rollouts.wave_worked, rollouts.soak_until, rollouts.soak_ms, rollouts.max_failures, rollouts.acknowledged, rollouts.window_start, rollouts.window_end, rollouts.timezone, rollouts.start_at, rollouts.verify_timeout_ms, rollouts.observation_max_age_ms, rollouts.include_occupied, rollouts.weight, rollouts.price_requests, rollouts.price_minutes, rollouts.n_pending, rollouts.n_queued, rollouts.n_running, rollouts.n_verifying, rollouts.n_succeeded, rollouts.n_failed, rollouts.n_skipped, rollouts.n_canceled, rollouts.requests, rollouts.throttled, rollouts.created_by, rollouts.reason, rollouts.created_at, rollouts.started_at, rollouts.ended_at, rollouts.next_seq, rollouts.open_from, rollouts.origin, rollouts.rollback_of,
     now()::timestamptz AS now
 FROM rollouts
 WHERE key = $1
@@ -556,6 +572,10 @@ func (q *Queries) RolloutLockKey(ctx context.Context, key string) (RolloutLockKe
 		&i.Rollout.CreatedAt,
 		&i.Rollout.StartedAt,
 		&i.Rollout.EndedAt,
+		&i.Rollout.NextSeq,
+		&i.Rollout.OpenFrom,
+		&i.Rollout.Origin,
+		&i.Rollout.RollbackOf,
 		&i.Now,
 	)
 	return i, err

@@ -124,7 +124,7 @@ func (q *Queries) TargetCancel(ctx context.Context, arg TargetCancelParams) (int
 
 const targetClaim = `-- name: TargetClaim :many
 WITH locked AS (
-    SELECT id, key, account_id, action, skill_id, stage, state, state_reason, selector, targets, wave_ends, wave_index, wave_worked, soak_until, soak_ms, max_failures, acknowledged, window_start, window_end, timezone, start_at, verify_timeout_ms, observation_max_age_ms, include_occupied, weight, price_requests, price_minutes, n_pending, n_queued, n_running, n_verifying, n_succeeded, n_failed, n_skipped, n_canceled, requests, throttled, created_by, reason, created_at, started_at, ended_at
+    SELECT id, key, account_id, action, skill_id, stage, state, state_reason, selector, targets, wave_ends, wave_index, wave_worked, soak_until, soak_ms, max_failures, acknowledged, window_start, window_end, timezone, start_at, verify_timeout_ms, observation_max_age_ms, include_occupied, weight, price_requests, price_minutes, n_pending, n_queued, n_running, n_verifying, n_succeeded, n_failed, n_skipped, n_canceled, requests, throttled, created_by, reason, created_at, started_at, ended_at, next_seq, open_from, origin, rollback_of
     FROM rollouts
     WHERE id = ANY ($1::bigint[])
 ),
@@ -353,7 +353,7 @@ func (q *Queries) TargetFailedUnits(ctx context.Context, arg TargetFailedUnitsPa
 
 const targetList = `-- name: TargetList :many
 SELECT
-    targets.rollout_id, targets.seq, targets.unit_id, targets.state, targets.attempts, targets.writes, targets.requests, targets.job_id, targets.process_id, targets.next_at, targets.started_at, targets.ended_at, targets.verify_by, targets.claimed_from, targets.reason, targets.message, targets.request_id, targets.before, targets.after,
+    targets.rollout_id, targets.seq, targets.unit_id, targets.state, targets.attempts, targets.writes, targets.requests, targets.job_id, targets.process_id, targets.next_at, targets.started_at, targets.ended_at, targets.verify_by, targets.claimed_from, targets.reason, targets.message, targets.request_id, targets.before, targets.after, targets.odd, targets.want_stage, targets.only_if,
     units.unit_id AS unit,
     units.property
 FROM targets
@@ -415,6 +415,9 @@ func (q *Queries) TargetList(ctx context.Context, arg TargetListParams) ([]Targe
 			&i.Target.RequestID,
 			&i.Target.Before,
 			&i.Target.After,
+			&i.Target.Odd,
+			&i.Target.WantStage,
+			&i.Target.OnlyIf,
 			&i.Unit,
 			&i.Property,
 		); err != nil {
@@ -430,7 +433,7 @@ func (q *Queries) TargetList(ctx context.Context, arg TargetListParams) ([]Targe
 
 const targetListByState = `-- name: TargetListByState :many
 SELECT
-    targets.rollout_id, targets.seq, targets.unit_id, targets.state, targets.attempts, targets.writes, targets.requests, targets.job_id, targets.process_id, targets.next_at, targets.started_at, targets.ended_at, targets.verify_by, targets.claimed_from, targets.reason, targets.message, targets.request_id, targets.before, targets.after,
+    targets.rollout_id, targets.seq, targets.unit_id, targets.state, targets.attempts, targets.writes, targets.requests, targets.job_id, targets.process_id, targets.next_at, targets.started_at, targets.ended_at, targets.verify_by, targets.claimed_from, targets.reason, targets.message, targets.request_id, targets.before, targets.after, targets.odd, targets.want_stage, targets.only_if,
     units.unit_id AS unit,
     units.property
 FROM targets
@@ -496,6 +499,9 @@ func (q *Queries) TargetListByState(ctx context.Context, arg TargetListByStatePa
 			&i.Target.RequestID,
 			&i.Target.Before,
 			&i.Target.After,
+			&i.Target.Odd,
+			&i.Target.WantStage,
+			&i.Target.OnlyIf,
 			&i.Unit,
 			&i.Property,
 		); err != nil {

@@ -120,7 +120,7 @@ func (q *Queries) UnitRollouts(ctx context.Context, unit int64) ([]UnitRolloutsR
 
 const unitsByID = `-- name: UnitsByID :many
 SELECT
-    units.id, units.account_id, units.unit_id, units.property, units.name, units.occupancy, units.labels, units.created_at, units.updated_at, units.removed_at,
+    units.id, units.account_id, units.unit_id, units.property, units.name, units.occupancy, units.labels, units.created_at, units.updated_at, units.removed_at, units.occupancy_changed_at,
     accounts.name AS account
 FROM units
 JOIN accounts ON accounts.id = units.account_id
@@ -160,6 +160,7 @@ func (q *Queries) UnitsByID(ctx context.Context, arg UnitsByIDParams) ([]UnitsBy
 			&i.Unit.CreatedAt,
 			&i.Unit.UpdatedAt,
 			&i.Unit.RemovedAt,
+			&i.Unit.OccupancyChangedAt,
 			&i.Account,
 		); err != nil {
 			return nil, err

@@ -1,0 +1,26 @@
+-- +goose Up
+
+-- No index of targets may depend on what changes in every target's life: then its
+-- updates stay within their page (HOT) and touch no index. What is looked for is
+-- found by bounds instead: no pending target is before next_seq; none under way that
+-- has no next_at is before open_from or at next_seq and beyond.
+ALTER TABLE rollouts
+    ADD COLUMN next_seq integer NOT NULL DEFAULT 1,
+    ADD COLUMN open_from integer NOT NULL DEFAULT 1;
+-- The state of targets that came out otherwise than well, which few do.
+ALTER TABLE targets ADD COLUMN odd target_state;
+UPDATE targets SET odd = state WHERE state IN ('failed', 'skipped', 'canceled');
+DROP INDEX targets_pending_idx;
+DROP INDEX targets_open_idx;
+DROP INDEX targets_odd_idx;
+CREATE INDEX targets_odd_idx ON targets (rollout_id, odd, seq) WHERE odd IS NOT NULL;
+ALTER TABLE targets SET (fillfactor = 70);
+
+-- +goose Down
+DROP INDEX targets_odd_idx;
+ALTER TABLE targets SET (fillfactor = 80);
+ALTER TABLE targets DROP COLUMN odd;
+ALTER TABLE rollouts DROP COLUMN next_seq, DROP COLUMN open_from;
+CREATE INDEX targets_pending_idx ON targets (rollout_id, seq) WHERE state = 'pending';
+CREATE INDEX targets_open_idx ON targets (rollout_id, seq) WHERE state IN ('queued', 'running', 'verifying');
+CREATE INDEX targets_odd_idx ON targets (rollout_id, state, seq) WHERE state IN ('failed', 'skipped', 'canceled');
