@@ -29,6 +29,7 @@ type call struct {
 	answer  answer
 	spoiled bool // the answer cannot be read
 	read    bool // the answer, unless spoiled, tells the state of the unit
+	whole   bool // the answer is the last page of a list
 	delay   time.Duration
 }
 
@@ -200,6 +201,9 @@ func (s *Simulator) decide(c *call, agent string) {
 		c.line.status = 0
 	}
 	s.count(&c.line)
+	if c.line.operation == OperationList && c.line.status == http.StatusOK {
+		s.counts.homes.page(c.unit, c.whole && !c.spoiled)
+	}
 }
 
 // find looks up what the request is about and gives it its dice.

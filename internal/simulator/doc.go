@@ -48,6 +48,19 @@
 // same seed and the same requests has the same answers, and requests to other
 // homes in between do not change them.
 //
+// # Audits and drift
+//
+// Homes may start with skills (Config.Enabled, Config.SkillsPerUnit) or be given
+// them (Enable, POST /_sim/enable). Homes that hold the same share the memory of
+// it: a million homes of one skill take 73 MiB when every one was listed, 100,000
+// of ten 9 MiB; a record that was written or read by itself takes about 100 bytes.
+//
+// Drift (POST /_sim/drift) changes homes by kind and returns each change; the seed
+// and the request decide which. It draws a home once only, so that what an audit
+// should find is the sum of what was injected. GET /_sim/truth has every home as
+// it is, to be compared one by one, with the list pages it was answered, how many
+// lists came to their end, and its writes.
+//
 // # Writes
 //
 // A write is a POST or DELETE of a known home that got past authorization, the

@@ -61,6 +61,7 @@ func (s *Simulator) list(c *call) {
 		at.after = items[len(items)-1].skill.id
 	}
 	shown = append(shown, items...)
+	c.whole = !more
 
 	body := []byte(`{`)
 	switch {

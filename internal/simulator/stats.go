@@ -15,6 +15,8 @@ type Stats struct {
 	ByOperation map[Operation]map[string]uint64 `json:"by_operation"` // status -> requests; "0" is a cut connection
 	Faults      map[Fault]uint64                `json:"faults"`
 
+	HomeStats
+
 	Writes              uint64        `json:"writes"`                // could have changed something
 	Applied             uint64        `json:"applied"`               // changed something
 	MaxWrites           int           `json:"max_writes"`            // of any one (unit, skill)
@@ -78,6 +80,7 @@ type counts struct {
 	examples                                          []DoubleWrite
 	codesMinted, codesUsed, codesReused, codesRefused uint64
 	tokenRefreshes, tokenRefusals                     uint64
+	homes                                             HomeStats
 }
 
 // count enters a request in history and counters.
@@ -126,7 +129,7 @@ func (s *Simulator) StatsOf(series time.Duration) Stats {
 	defer s.mu.Unlock()
 	now, n := s.now(), &s.counts
 	st := Stats{
-		Since: s.wall(n.since).UTC(), Limit: s.limit, Rates: s.rates(&s.meter, now, series),
+		Since: s.wall(n.since).UTC(), Limit: s.limit, Rates: s.rates(&s.meter, now, series), HomeStats: n.homes,
 		Accounts: map[string]Rates{}, ByOperation: map[Operation]map[string]uint64{}, Faults: map[Fault]uint64{},
 		Writes: n.writes, Applied: n.applied, MaxWrites: int(n.maxWrites), DoubleWrites: n.doubles,
 		DoubleWriteExamples: append([]DoubleWrite{}, n.examples...),
