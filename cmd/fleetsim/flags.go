@@ -45,7 +45,7 @@ func parse(env func(string) (string, bool), stdout io.Writer, args []string) (op
 	fs.DurationVar(&cfg.EnablingDelay, "enabling-delay", 0, "`time` every enable is ENABLING")
 	fs.StringVar(&preset, "faults", preset, "how the API misbehaves: none, default or harsh (`preset`)")
 	fs.Var(list{&faults}, "fault", "`name=value` of one fault, over --faults; may be repeated or comma-separated: "+
-		strings.Join(simulator.FaultNames(), ", "))
+		strings.Join(simulator.FaultNames(), ", ")+"; server_error is error_before")
 	fs.IntVar(&cfg.FailEvery, "fail-every", 0, "every `N`th home answers 403 to writes; 0 is none")
 	fs.Uint64Var(&cfg.Seed, "seed", cfg.Seed, "`number` that decides unit IDs, fates and faults; the same one replays a run")
 	fs.DurationVar(&cfg.TokenTTL, "token-ttl", 0, "`time` access tokens live; 0 is an hour, with --faults harsh 15s")

@@ -58,7 +58,7 @@ func TestExecServesUntilItIsTold(t *testing.T) {
 func TestFlagsAndEnvironment(t *testing.T) {
 	t.Parallel()
 	opts, err := parse(environment(map[string]string{
-		"FLEETSIM_RPS": "70", "FLEETSIM_BURST": "7", "FLEETSIM_FAULT": "cut_after=0.5,slow_for=2s", "FLEETSIM_SEED": "",
+		"FLEETSIM_RPS": "70", "FLEETSIM_BURST": "7", "FLEETSIM_FAULT": "cut_after=0.5,slow_for=2s,throttle=0.3,server_error=0.05,page_token_ttl=1m", "FLEETSIM_SEED": "",
 	}), io.Discard, []string{
 		"--rps", "80", "--faults=harsh", "--token-ttl", "1m", "--enabled", "a", "--enabled", "b@development",
 		"--linking-skill=x,y", "--retry-after", "date", "--fail-every", "5", "--latency=10ms", "--skills-per-unit=27",
@@ -68,6 +68,7 @@ func TestFlagsAndEnvironment(t *testing.T) {
 	want.RPS, want.Burst, want.TokenTTL, want.RetryAfter = 80, 7, time.Minute, simulator.RetryAfterDate
 	want.Faults = simulator.FaultsHarsh()
 	want.Faults.CutAfter, want.Faults.SlowFor = 0.5, 2*time.Second
+	want.Faults.Throttle, want.Faults.ErrorBefore, want.Faults.PageTokenTTL = 0.3, 0.05, time.Minute
 	want.SkillsPerUnit = 27
 	want.Enabled = []simulator.Enablement{{SkillID: "a"}, {SkillID: "b", Stage: fleet.StageDevelopment}}
 	want.LinkingSkills, want.FailEvery, want.Latency = []string{"x", "y"}, 5, 10*time.Millisecond

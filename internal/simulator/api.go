@@ -243,7 +243,13 @@ func (s *Simulator) admit(c *call) bool {
 	}
 	c.account = grant.account
 	c.line.client = c.account.ClientID
-	if after, ok := c.account.bucket.take(c.now); !ok {
+	after, ok := time.Duration(0), false
+	if c.dice.rare(s.faults.Throttle) {
+		c.line.faults |= faultThrottle
+	} else {
+		after, ok = c.account.bucket.take(c.now)
+	}
+	if !ok {
 		c.account.meter.refuse(c.now)
 		s.meter.refuse(c.now)
 		c.problem(http.StatusTooManyRequests, "TooManyRequests", "Request has been throttled.")

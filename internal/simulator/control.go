@@ -39,7 +39,7 @@ func (s *Simulator) controls() []control {
 		{"GET", "/_sim/limit", "the true limit", s.serveLimit},
 		{"POST", "/_sim/limit", `move the limit: {"rps":100,"burst":10}; rps 0 is none, burst 0 is rps/10`, s.serveSetLimit},
 		{"GET", "/_sim/faults", "how the API misbehaves", s.serveFaults},
-		{"POST", "/_sim/faults", `change that: {"preset":"harsh","cut_after":0.1,"slow_for":"2s"}; what is not named stays`, s.serveSetFaults},
+		{"POST", "/_sim/faults", `change that: {"preset":"harsh","throttle":0.3,"slow_for":"2s"}; what is not named stays`, s.serveSetFaults},
 		{"POST", "/_sim/units/{unit}", `change a home: {"action":"enable|disable|forbid|remove|reset|re_pair|occupy|vacate|allow|add",` +
 			`"skill_id":"...","stage":"live","status":"ENABLED","new_unit_id":"..."}`, s.serveChangeUnit},
 		{"POST", "/_sim/skills/{skill}", `change a skill: {"exists":true,"linking":false}`, s.serveChangeSkill},

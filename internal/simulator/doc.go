@@ -61,6 +61,10 @@
 // it is, to be compared one by one, with the list pages it was answered, how many
 // lists came to their end, and its writes.
 //
+// List pages may be short, empty, repeat an item, end in any of three ways, lead
+// back to themselves or be refused for an old token: see Faults. A page and the
+// requests for it are drawn from the seed, too.
+//
 // # Writes
 //
 // A write is a POST or DELETE of a known home that got past authorization, the
