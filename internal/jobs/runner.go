@@ -165,6 +165,7 @@ func (r *Runner) Stop(ctx context.Context) error {
 		return nil
 	}
 	r.release()
+	r.targets.Leave()
 	stopErr := r.river.Stop(ctx)
 	hard, cancelHard := context.WithTimeout(context.WithoutCancel(ctx), 15*time.Second)
 	defer cancelHard()
