@@ -190,6 +190,27 @@ func (e TokenCreateRole) Valid() bool {
 	}
 }
 
+// Defines values for ListCredentialsParamsKind.
+const (
+	ListCredentialsParamsKindCustomer   ListCredentialsParamsKind = "customer"
+	ListCredentialsParamsKindDeveloper  ListCredentialsParamsKind = "developer"
+	ListCredentialsParamsKindEnterprise ListCredentialsParamsKind = "enterprise"
+)
+
+// Valid indicates whether the value is a known member of the ListCredentialsParamsKind enum.
+func (e ListCredentialsParamsKind) Valid() bool {
+	switch e {
+	case ListCredentialsParamsKindCustomer:
+		return true
+	case ListCredentialsParamsKindDeveloper:
+		return true
+	case ListCredentialsParamsKindEnterprise:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for DeleteCredentialParamsKind.
 const (
 	DeleteCredentialParamsKindCustomer   DeleteCredentialParamsKind = "customer"
@@ -925,6 +946,15 @@ type DeleteAccountParams struct {
 	Reason *string `form:"reason,omitempty" json:"reason,omitempty"`
 }
 
+// ListCredentialsParams defines parameters for ListCredentials.
+type ListCredentialsParams struct {
+	// Kind Only the one of this kind, if there is one.
+	Kind *ListCredentialsParamsKind `form:"kind,omitempty" json:"kind,omitempty"`
+}
+
+// ListCredentialsParamsKind defines parameters for ListCredentials.
+type ListCredentialsParamsKind string
+
 // DeleteCredentialParams defines parameters for DeleteCredential.
 type DeleteCredentialParams struct {
 	// Reason Why, for the log.
@@ -1155,8 +1185,11 @@ func (c *Client) CheckAccount(ctx context.Context, name string) (*Response[Accou
 }
 
 // ListCredentials calls GET /api/v1/accounts/{name}/credentials: list the credentials of an account by kind, without their secrets.
-func (c *Client) ListCredentials(ctx context.Context, name string) (*Response[AccountCredentialList], error) {
+func (c *Client) ListCredentials(ctx context.Context, name string, params ListCredentialsParams) (*Response[AccountCredentialList], error) {
 	r := newRequest("listCredentials", http.MethodGet, "/api/v1/accounts/{name}/credentials", "name", text(name))
+	if params.Kind != nil {
+		r.addQuery("kind", false, *params.Kind)
+	}
 	return receive[AccountCredentialList](ctx, c, r)
 }
 

@@ -10,7 +10,7 @@ import (
 
 // CredentialStore is what the credential operations need.
 type CredentialStore interface {
-	Credentials(ctx context.Context, account string) ([]store.AccountCredential, error)
+	Credentials(ctx context.Context, account string, kind fleet.CredentialKind) ([]store.AccountCredential, error)
 	AccountCredential(ctx context.Context, account string, kind fleet.CredentialKind) (store.AccountCredential, error)
 	SetCredential(ctx context.Context, account string, p store.CredentialParams, by fleet.Actor) (store.AccountCredential, error)
 	DeleteCredential(ctx context.Context, account string, kind fleet.CredentialKind, reason string, by fleet.Actor) error
@@ -34,7 +34,9 @@ type CredentialKind struct {
 
 type credentialOut struct{ Body store.AccountCredential }
 
-type credentialListOut struct{ Body *list[store.AccountCredential] }
+type credentialListOut struct {
+	Body *list[store.AccountCredential]
+}
 
 func (s *server) registerCredentials() {
 	const (
@@ -64,8 +66,13 @@ func (s *server) registerCredentials() {
 	}, s.deleteCredential)
 }
 
-func (s *server) listCredentials(ctx context.Context, in *struct{ AccountName }) (*credentialListOut, error) {
-	items, err := s.cfg.Credentials.Credentials(ctx, in.Name)
+func (s *server) listCredentials(ctx context.Context, in *struct {
+	AccountName
+
+	Kind string `query:"kind" enum:"enterprise,developer,customer" doc:"Only the one of this kind, if there is one."`
+},
+) (*credentialListOut, error) {
+	items, err := s.cfg.Credentials.Credentials(ctx, in.Name, fleet.CredentialKind(in.Kind))
 	if err != nil {
 		return nil, err
 	}

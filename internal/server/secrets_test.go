@@ -44,7 +44,7 @@ func TestSecretsNeverComeBack(t *testing.T) {
 		{http.MethodPut, kinds + "/customer", dev, ""}, // a vendor where there is none
 		{http.MethodPut, kinds + "/partner", dev, ""},
 		{http.MethodPut, kinds + "/developer", dev[:len(dev)-3], ""},
-		{http.MethodPut, kinds + "/developer", strings.Replace(dev, `"M2"`, `"` + canary + ` \n"`, 1), ""},
+		{http.MethodPut, kinds + "/developer", strings.Replace(dev, `"M2"`, `"`+canary+` \n"`, 1), ""},
 		{http.MethodPut, kinds + "/developer", strings.Replace(dev, `"reason"`, `"rate":"0","reason"`, 1), ""},
 		{http.MethodPut, kinds + "/developer", strings.Replace(dev, `"Atzr|`, `"\t`, 1), ""},
 		{http.MethodPut, kinds + "/developer", `{"client_id":{"x":"` + canary + `"},"client_secret":["` + canary + `"],"refresh_token":7}`, ""},

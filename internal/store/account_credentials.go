@@ -91,27 +91,9 @@ func checkKind(kind fleet.CredentialKind) error {
 	return nil
 }
 
-// Credentials lists the credentials of an account by kind.
-func (s *Store) Credentials(ctx context.Context, account string) ([]AccountCredential, error) {
-	return s.credentials(ctx, account, "")
-}
-
-// AccountCredential finds the credential of an account and a kind.
-func (s *Store) AccountCredential(ctx context.Context, account string, kind fleet.CredentialKind) (AccountCredential, error) {
-	if err := checkKind(kind); err != nil {
-		return AccountCredential{}, err
-	}
-	found, err := s.credentials(ctx, account, kind)
-	switch {
-	case err != nil:
-		return AccountCredential{}, err
-	case len(found) == 0:
-		return AccountCredential{}, noCredential(account, kind)
-	}
-	return found[0], nil
-}
-
-func (s *Store) credentials(ctx context.Context, account string, kind fleet.CredentialKind) ([]AccountCredential, error) {
+// Credentials lists the credentials of an account by kind; where one is named, only
+// the one of that kind, if there is one.
+func (s *Store) Credentials(ctx context.Context, account string, kind fleet.CredentialKind) ([]AccountCredential, error) {
 	id, err := accountID(ctx, s.pool, account)
 	if err != nil {
 		return nil, mapError(err)
@@ -129,6 +111,21 @@ func (s *Store) credentials(ctx context.Context, account string, kind fleet.Cred
 		}
 	}
 	return list, nil
+}
+
+// AccountCredential finds the credential of an account and a kind.
+func (s *Store) AccountCredential(ctx context.Context, account string, kind fleet.CredentialKind) (AccountCredential, error) {
+	if err := checkKind(kind); err != nil {
+		return AccountCredential{}, err
+	}
+	found, err := s.Credentials(ctx, account, kind)
+	switch {
+	case err != nil:
+		return AccountCredential{}, err
+	case len(found) == 0:
+		return AccountCredential{}, noCredential(account, kind)
+	}
+	return found[0], nil
 }
 
 // SetCredential puts a credential in the place of the account's one of that kind, or

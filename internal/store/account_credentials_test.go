@@ -34,13 +34,19 @@ func TestACredentialIsAddedSealedWithABudgetOfItsOwn(t *testing.T) {
 		Budget: store.AccountBudget{Rate: 10, Burst: 5}, UpdatedAt: got.UpdatedAt,
 	}
 	require.Equal(t, want, got)
-	list, err := f.Credentials(t.Context(), "acme")
+	list, err := f.Credentials(t.Context(), "acme", "")
 	require.NoError(t, err)
 	require.Len(t, list, 2)
 	require.Equal(t, want, list[0])
 	require.Equal(t, fleet.CredentialEnterprise, list[1].Kind)
 	require.Equal(t, "client-acme", list[1].ClientID)
 	require.Equal(t, 2, f.count(t, "SELECT count(*) FROM budgets"))
+	list, err = f.Credentials(t.Context(), "acme", fleet.CredentialDeveloper)
+	require.NoError(t, err)
+	require.Equal(t, []store.AccountCredential{want}, list)
+	list, err = f.Credentials(t.Context(), "acme", fleet.CredentialCustomer)
+	require.NoError(t, err)
+	require.Empty(t, list)
 
 	id := f.accountID(t, "acme")
 	cred, err := f.Credential(id, "developer").Load(t.Context())
@@ -231,7 +237,7 @@ func TestDeleteCredential(t *testing.T) {
 		require.Equal(t, c.code, e.Code, name)
 		require.Contains(t, e.Message, c.says, name)
 	}
-	_, err = f.Credentials(t.Context(), "nobody")
+	_, err = f.Credentials(t.Context(), "nobody", "")
 	require.Equal(t, fleet.CodeNotFound, asFleet(t, err).Code)
 	require.Equal(t, 1, f.count(t, "SELECT count(*) FROM log_entries WHERE action = 'credential.delete' AND reason = 'left'"))
 	require.NoError(t, f.DeleteAccount(t.Context(), "acme", false, "", f.by))
