@@ -22,7 +22,7 @@ const part = "BENCH_TEST_PART"
 func TestMain(m *testing.M) {
 	switch os.Getenv(part) {
 	case "bench":
-		cmd := exec.Command(os.Args[0]) //nolint:noctx // It ends with this process, or the test fails.
+		cmd := exec.Command(os.Args[0])
 		cmd.Env = []string{part + "=program"}
 		wait, err := spawn(cmd)
 		if err != nil {
