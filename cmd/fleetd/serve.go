@@ -13,7 +13,10 @@ import (
 	"fleetd/internal/fleet"
 )
 
-func newServe() *cobra.Command {
+// serveFunc runs the service until ctx ends.
+type serveFunc func(ctx context.Context, cfg app.Config) error
+
+func newServe(serve serveFunc) *cobra.Command {
 	s := &settings{}
 	migrate := true
 	cmd := &cobra.Command{

@@ -190,6 +190,90 @@ func (e TokenCreateRole) Valid() bool {
 	}
 }
 
+// Defines values for ListCredentialsParamsKind.
+const (
+	ListCredentialsParamsKindCustomer   ListCredentialsParamsKind = "customer"
+	ListCredentialsParamsKindDeveloper  ListCredentialsParamsKind = "developer"
+	ListCredentialsParamsKindEnterprise ListCredentialsParamsKind = "enterprise"
+)
+
+// Valid indicates whether the value is a known member of the ListCredentialsParamsKind enum.
+func (e ListCredentialsParamsKind) Valid() bool {
+	switch e {
+	case ListCredentialsParamsKindCustomer:
+		return true
+	case ListCredentialsParamsKindDeveloper:
+		return true
+	case ListCredentialsParamsKindEnterprise:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for DeleteCredentialParamsKind.
+const (
+	DeleteCredentialParamsKindCustomer   DeleteCredentialParamsKind = "customer"
+	DeleteCredentialParamsKindDeveloper  DeleteCredentialParamsKind = "developer"
+	DeleteCredentialParamsKindEnterprise DeleteCredentialParamsKind = "enterprise"
+)
+
+// Valid indicates whether the value is a known member of the DeleteCredentialParamsKind enum.
+func (e DeleteCredentialParamsKind) Valid() bool {
+	switch e {
+	case DeleteCredentialParamsKindCustomer:
+		return true
+	case DeleteCredentialParamsKindDeveloper:
+		return true
+	case DeleteCredentialParamsKindEnterprise:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for GetCredentialParamsKind.
+const (
+	GetCredentialParamsKindCustomer   GetCredentialParamsKind = "customer"
+	GetCredentialParamsKindDeveloper  GetCredentialParamsKind = "developer"
+	GetCredentialParamsKindEnterprise GetCredentialParamsKind = "enterprise"
+)
+
+// Valid indicates whether the value is a known member of the GetCredentialParamsKind enum.
+func (e GetCredentialParamsKind) Valid() bool {
+	switch e {
+	case GetCredentialParamsKindCustomer:
+		return true
+	case GetCredentialParamsKindDeveloper:
+		return true
+	case GetCredentialParamsKindEnterprise:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for SetCredentialParamsKind.
+const (
+	SetCredentialParamsKindCustomer   SetCredentialParamsKind = "customer"
+	SetCredentialParamsKindDeveloper  SetCredentialParamsKind = "developer"
+	SetCredentialParamsKindEnterprise SetCredentialParamsKind = "enterprise"
+)
+
+// Valid indicates whether the value is a known member of the SetCredentialParamsKind enum.
+func (e SetCredentialParamsKind) Valid() bool {
+	switch e {
+	case SetCredentialParamsKindCustomer:
+		return true
+	case SetCredentialParamsKindDeveloper:
+		return true
+	case SetCredentialParamsKindEnterprise:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ListRolloutsParamsState.
 const (
 	ListRolloutsParamsStateCanceled              ListRolloutsParamsState = "canceled"
@@ -347,6 +431,25 @@ type AccountCreateLinkMode string
 // AccountCreateRegion Where the organization is. na when neither region nor api_url is given.
 type AccountCreateRegion string
 
+// AccountCredential defines model for AccountCredential.
+type AccountCredential struct {
+	Budget      AccountBudget `json:"budget"`
+	ClientID    string        `json:"client_id"`
+	Kind        string        `json:"kind"`
+	State       string        `json:"state"`
+	StateReason string        `json:"state_reason"`
+	UpdatedAt   time.Time     `json:"updated_at"`
+	VendorID    string        `json:"vendor_id"`
+}
+
+// AccountCredentialList defines model for AccountCredentialList.
+type AccountCredentialList struct {
+	Items []AccountCredential `json:"items"`
+
+	// NextCursor The cursor of the next page; empty on the last.
+	NextCursor string `json:"next_cursor"`
+}
+
 // AccountList defines model for AccountList.
 type AccountList struct {
 	Items []Account `json:"items"`
@@ -406,6 +509,30 @@ type Counts struct {
 	Skipped   int64 `json:"skipped"`
 	Succeeded int64 `json:"succeeded"`
 	Verifying int64 `json:"verifying"`
+}
+
+// CredentialSet defines model for CredentialSet.
+type CredentialSet struct {
+	// Burst Requests that may leave at once. Not given: as it is, or what suits a rate that is given.
+	Burst *int64 `json:"burst,omitempty"`
+
+	// ClientID Of the LWA security profile.
+	ClientID string `json:"client_id"`
+
+	// ClientSecret Sealed before it is stored, never shown again.
+	ClientSecret string `json:"client_secret"`
+
+	// Rate auto, or requests a second above 0. Not given: as it is, auto for a new one.
+	Rate *string `json:"rate,omitempty"`
+
+	// Reason Why, for the log.
+	Reason *string `json:"reason,omitempty"`
+
+	// RefreshToken Sealed before it is stored, never shown again.
+	RefreshToken string `json:"refresh_token"`
+
+	// VendorID The vendor whose skills are managed: of the kind developer, and of no other.
+	VendorID *string `json:"vendor_id,omitempty"`
 }
 
 // ETA defines model for ETA.
@@ -806,7 +933,7 @@ type ListAccountsParams struct {
 
 // CreateAccountParams defines parameters for CreateAccount.
 type CreateAccountParams struct {
-	// IdempotencyKey Makes a repeated call safe: the same key with the same request gets the first call's answer and changes nothing.
+	// IdempotencyKey Makes a repeated call safe: for 24 hours the same key with the same request gets the first call's answer and changes nothing. After that the key may be forgotten, and the call creates anew.
 	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
 }
 
@@ -818,6 +945,30 @@ type DeleteAccountParams struct {
 	// Reason Why, for the log.
 	Reason *string `form:"reason,omitempty" json:"reason,omitempty"`
 }
+
+// ListCredentialsParams defines parameters for ListCredentials.
+type ListCredentialsParams struct {
+	// Kind Only the one of this kind, if there is one.
+	Kind *ListCredentialsParamsKind `form:"kind,omitempty" json:"kind,omitempty"`
+}
+
+// ListCredentialsParamsKind defines parameters for ListCredentials.
+type ListCredentialsParamsKind string
+
+// DeleteCredentialParams defines parameters for DeleteCredential.
+type DeleteCredentialParams struct {
+	// Reason Why, for the log.
+	Reason *string `form:"reason,omitempty" json:"reason,omitempty"`
+}
+
+// DeleteCredentialParamsKind defines parameters for DeleteCredential.
+type DeleteCredentialParamsKind string
+
+// GetCredentialParamsKind defines parameters for GetCredential.
+type GetCredentialParamsKind string
+
+// SetCredentialParamsKind defines parameters for SetCredential.
+type SetCredentialParamsKind string
 
 // ListUnitsParams defines parameters for ListUnits.
 type ListUnitsParams struct {
@@ -848,7 +999,7 @@ type ImportUnitsParams struct {
 	// Reason Why, for the log.
 	Reason *string `form:"reason,omitempty" json:"reason,omitempty"`
 
-	// IdempotencyKey Makes a repeated call safe: the same key with the same request gets the first call's answer and changes nothing.
+	// IdempotencyKey Makes a repeated call safe: for 24 hours the same key with the same request gets the first call's answer and changes nothing. After that the key may be forgotten, and the call creates anew.
 	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
 }
 
@@ -893,7 +1044,7 @@ type ListRolloutsParamsState string
 
 // CreateRolloutParams defines parameters for CreateRollout.
 type CreateRolloutParams struct {
-	// IdempotencyKey Makes a repeated call safe: the same key with the same request gets the first call's answer and changes nothing.
+	// IdempotencyKey Makes a repeated call safe: for 24 hours the same key with the same request gets the first call's answer and changes nothing. After that the key may be forgotten, and the call creates anew.
 	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
 }
 
@@ -932,7 +1083,7 @@ type ListTokensParams struct {
 
 // CreateTokenParams defines parameters for CreateToken.
 type CreateTokenParams struct {
-	// IdempotencyKey Makes a repeated call safe: the same key with the same request gets the first call's answer and changes nothing.
+	// IdempotencyKey Makes a repeated call safe: for 24 hours the same key with the same request gets the first call's answer and changes nothing. After that the key may be forgotten, and the call creates anew.
 	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
 }
 
@@ -947,6 +1098,9 @@ type CreateAccountJSONRequestBody = AccountCreate
 
 // SetAccountJSONRequestBody defines body for SetAccount for application/json ContentType.
 type SetAccountJSONRequestBody = AccountSet
+
+// SetCredentialJSONRequestBody defines body for SetCredential for application/json ContentType.
+type SetCredentialJSONRequestBody = CredentialSet
 
 // CreateRolloutJSONRequestBody defines body for CreateRollout for application/json ContentType.
 type CreateRolloutJSONRequestBody = RolloutRequest
@@ -1028,6 +1182,40 @@ func (c *Client) SetAccount(ctx context.Context, name string, body SetAccountJSO
 func (c *Client) CheckAccount(ctx context.Context, name string) (*Response[AccountCheck], error) {
 	r := newRequest("checkAccount", http.MethodPost, "/api/v1/accounts/{name}/check", "name", text(name))
 	return receive[AccountCheck](ctx, c, r)
+}
+
+// ListCredentials calls GET /api/v1/accounts/{name}/credentials: list the credentials of an account by kind, without their secrets.
+func (c *Client) ListCredentials(ctx context.Context, name string, params ListCredentialsParams) (*Response[AccountCredentialList], error) {
+	r := newRequest("listCredentials", http.MethodGet, "/api/v1/accounts/{name}/credentials", "name", text(name))
+	if params.Kind != nil {
+		r.addQuery("kind", false, *params.Kind)
+	}
+	return receive[AccountCredentialList](ctx, c, r)
+}
+
+// DeleteCredential calls DELETE /api/v1/accounts/{name}/credentials/{kind}: delete a credential of an account and its budget.
+func (c *Client) DeleteCredential(ctx context.Context, name string, kind DeleteCredentialParamsKind, params DeleteCredentialParams) error {
+	r := newRequest("deleteCredential", http.MethodDelete, "/api/v1/accounts/{name}/credentials/{kind}", "name", text(name), "kind", text(kind))
+	if params.Reason != nil {
+		r.addQuery("reason", false, *params.Reason)
+	}
+	_, err := receive[struct{}](ctx, c, r)
+	return err
+}
+
+// GetCredential calls GET /api/v1/accounts/{name}/credentials/{kind}: show a credential of an account, without its secrets.
+func (c *Client) GetCredential(ctx context.Context, name string, kind GetCredentialParamsKind) (*Response[AccountCredential], error) {
+	r := newRequest("getCredential", http.MethodGet, "/api/v1/accounts/{name}/credentials/{kind}", "name", text(name), "kind", text(kind))
+	return receive[AccountCredential](ctx, c, r)
+}
+
+// SetCredential calls PUT /api/v1/accounts/{name}/credentials/{kind}: set a credential of an account.
+func (c *Client) SetCredential(ctx context.Context, name string, kind SetCredentialParamsKind, body SetCredentialJSONRequestBody) (*Response[AccountCredential], error) {
+	r := newRequest("setCredential", http.MethodPut, "/api/v1/accounts/{name}/credentials/{kind}", "name", text(name), "kind", text(kind))
+	if err := r.setJSON(body); err != nil {
+		return nil, err
+	}
+	return receive[AccountCredential](ctx, c, r)
 }
 
 // ListUnits calls GET /api/v1/accounts/{name}/units: list an account's units by property.

@@ -120,6 +120,7 @@ func (r *Runner) Start(ctx context.Context) error {
 	r.loops.Go(func() { r.Accounts.Run(loopCtx) })
 	r.loops.Go(func() { r.control.Run(releaseCtx, r.river) })
 	r.loops.Go(func() { r.listen(loopCtx) })
+	r.loops.Go(func() { r.tidy(loopCtx) })
 	return nil
 }
 

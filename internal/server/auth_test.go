@@ -19,6 +19,12 @@ var needs = map[string]fleet.Role{
 	"listAccounts":  fleet.RoleViewer,
 	"getAccount":    fleet.RoleViewer,
 	"checkAccount":  fleet.RoleOperator,
+
+	"listCredentials":  fleet.RoleViewer,
+	"getCredential":    fleet.RoleViewer,
+	"setCredential":    fleet.RoleAdmin,
+	"deleteCredential": fleet.RoleAdmin,
+
 	"importUnits":   fleet.RoleOperator,
 	"listUnits":     fleet.RoleViewer,
 	"exportUnits":   fleet.RoleViewer,
@@ -49,7 +55,7 @@ func TestEveryOperationAsksForItsRole(t *testing.T) {
 			t.Parallel()
 			need, ok := needs[op.ID]
 			require.True(t, ok, "decide which role %s needs", op.ID)
-			path := strings.NewReplacer("{name}", "nobody", "{id}", "nothing", "{unit_id}", "nowhere").Replace(op.Path)
+			path := strings.NewReplacer("{name}", "nobody", "{kind}", "developer", "{id}", "nothing", "{unit_id}", "nowhere").Replace(op.Path)
 			for _, as := range []string{"none", "garbage", "revoked", "expired", "viewer", "operator", "admin"} {
 				var header []string
 				if as == "garbage" {

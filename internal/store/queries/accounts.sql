@@ -113,6 +113,7 @@ SELECT pg_notify('fleet_account', @account_id::text);
 -- name: BudgetInsert :exec
 INSERT INTO budgets (
     account_id,
+    kind,
     rate_limit,
     rate,
     burst,
@@ -120,6 +121,7 @@ INSERT INTO budgets (
     blocked_at
 ) VALUES (
     @account_id,
+    @kind,
     @rate_limit,
     @rate,
     @burst,
@@ -138,7 +140,7 @@ SET
     learnt = CASE WHEN rate_limit = @rate_limit::double precision THEN learnt ELSE '{}' END,
     updated_at = now()
 WHERE account_id = @account_id
-    AND kind = 'enterprise';
+    AND kind = @kind;
 
 -- name: BudgetSetBurst :exec
 UPDATE budgets
@@ -146,4 +148,15 @@ SET
     burst = @burst,
     updated_at = now()
 WHERE account_id = @account_id
-    AND kind = 'enterprise';
+    AND kind = @kind;
+
+-- name: BudgetDelete :exec
+DELETE FROM budgets
+WHERE account_id = @account_id
+    AND kind = @kind;
+
+-- Every process hears of it, and looks at its credentials anew.
+-- name: AccountTouch :exec
+UPDATE accounts
+SET updated_at = now()
+WHERE id = @id;
