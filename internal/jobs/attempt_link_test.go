@@ -175,12 +175,19 @@ func TestAttemptDisables(t *testing.T) {
 		"404, and it is there":         {target: fresh, steps: stepsOf{"DELETE", problem(404), "GET", enabled}, want: failedWith(fleet.ReasonUnitNotFound, 1, 0, 2, isEnabled, isEnabled)},
 		"404 after a write was lost":   {target: verifying, steps: stepsOf{"GET", enabled, "DELETE", problem(404), "GET", absent}, want: outcome{state: fleet.TargetSucceeded, attempts: 1, writes: 1, requests: 3, after: isAbsent}},
 		"403":                          {target: fresh, steps: stepsOf{"DELETE", problem(403)}, want: failedWith(fleet.ReasonForbidden, 1, 0, 1, isEnabled, isEnabled)},
+		"any age, on its way":          {target: observed(fleet.StatusDisabling, 999*time.Hour), spec: anyAge, steps: stepsOf{"GET", disabling}, want: outcome{state: fleet.TargetVerifying, attempts: 1, requests: 1, before: fleet.StatusDisabling, after: fleet.StatusDisabling, next: second}},
 		"any age, never seen":          {target: func(*store.ClaimedTarget) {}, steps: stepsOf{"GET", enabled, "DELETE", gone}, want: outcome{state: fleet.TargetSucceeded, attempts: 1, writes: 1, requests: 2, before: isEnabled, after: isAbsent}},
 	}
 	for name, c := range situations {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c.spec = disable
+			spec := c.spec
+			c.spec = func(s *store.RolloutSpec) {
+				disable(s)
+				if spec != nil {
+					spec(s)
+				}
+			}
 			c.try(t)
 		})
 	}
