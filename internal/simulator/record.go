@@ -51,8 +51,8 @@ type record struct {
 
 	requests  uint32 // for the dice
 	writes    uint32
-	lastWrite uint64 // its number in the history
-	unread    bool   // written and not read since
+	lastWrite uint64    // its number in the history
+	unread    Operation // the last write, until it is read; "" is none
 }
 
 // settle lets time pass.

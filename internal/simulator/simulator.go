@@ -74,7 +74,7 @@ func (s *Simulator) forget() {
 	for i, n := 0, s.units.len(); i < n; i++ {
 		if u := s.units.known(i); u != nil {
 			for _, r := range u.records {
-				r.writes, r.lastWrite, r.unread = 0, 0, false
+				r.writes, r.lastWrite, r.unread = 0, 0, ""
 			}
 		}
 	}
