@@ -26,7 +26,7 @@ type retryPolicy struct{}
 // NextRetry implements river.ClientRetryPolicy.
 func (retryPolicy) NextRetry(job *rivertype.JobRow) time.Time {
 	pause := min(firstRetry<<min(len(job.Errors), 10), lastRetry)
-	return time.Now().Add(pause - time.Duration(rand.Float64()*float64(pause/2))) //nolint:gosec // Jitter keeps no secret.
+	return time.Now().Add(pause - time.Duration(rand.Float64()*float64(pause/2)))
 }
 
 // panicLog tells of jobs that panicked, which River does at a level that quiet takes

@@ -65,8 +65,11 @@ type Budget struct {
 	seen         time.Time // database's clock when the row was last seen
 	success      time.Time // when the last request left that was let in, process's clock
 	refusals     []refusal // not yet told to the row
-	spent        int       // slots handed out since the last update began
-	usage        float64   // slots handed out a second, lately
+	asked        int       // requests answered, not yet told to the row
+	overloads    int       // of those, with 503
+	notice       notice
+	spent        int     // slots handed out since the last update began
+	usage        float64 // slots handed out a second, lately
 
 	updating   bool      // an update of the row is on its way
 	stale      bool      // the row must be read again, demand or not
@@ -193,21 +196,29 @@ func (b *Budget) Done(_ context.Context, s remote.Slot, a remote.Answer) {
 	switch {
 	case b.closed:
 	case a.Throttled:
+		b.asked++
+		if a.Overload {
+			b.overloads++
+		}
 		b.refuse(s.SentAt, a)
-	case a.Success && s.SentAt.After(b.success):
-		b.success = s.SentAt
+	case a.Success:
+		b.asked++
+		if s.SentAt.After(b.success) {
+			b.success = s.SentAt
+		}
 	}
 }
 
 // refusal is a Refusal in the process's own time.
 type refusal struct {
-	sentAt time.Time
-	until  time.Time // zero: no Retry-After
+	sentAt   time.Time
+	until    time.Time // zero: no Retry-After
+	overload bool
 }
 
 func (b *Budget) refuse(sentAt time.Time, a remote.Answer) {
 	now := time.Now()
-	r := refusal{sentAt: sentAt}
+	r := refusal{sentAt: sentAt, overload: a.Overload}
 	if a.HasRetryAfter && a.RetryAfter > 0 {
 		r.until = now.Add(min(a.RetryAfter, maxRetry))
 	}

@@ -34,7 +34,8 @@
 // A fixed rate (RateLimit > 0) is sent as given and a 429 only blocks: for
 // Retry-After, else for a pause that doubles with jitter. With auto the row learns
 // the limit (learn.go): it climbs until refused, then holds just below and probes
-// from time to time.
+// from time to time. A 503 blocks as a 429 does, but teaches only where it names a time to
+// wait, or where they are several and more than a few in a hundred: any API has faults.
 //
 // If the database is away no slot leaves.
 package ratelimit

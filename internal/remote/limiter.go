@@ -29,6 +29,9 @@ type Slot struct {
 type Answer struct {
 	// Throttled is true for 429 and for 503: the API wants less.
 	Throttled bool
+	// Overload is true for a 503: the API may have been at fault rather than asked
+	// for too much.
+	Overload bool
 	// RetryAfter is how long the API asked to wait, more than zero and at most
 	// MaxRetryAfter; it stands only where HasRetryAfter is true.
 	RetryAfter    time.Duration

@@ -169,6 +169,7 @@ func report(ctx context.Context, limiter Limiter, slot Slot, resp *http.Response
 	var a Answer
 	if resp != nil {
 		a.Throttled = throttledStatus(resp.StatusCode)
+		a.Overload = resp.StatusCode == http.StatusServiceUnavailable
 		a.Success = resp.StatusCode < 500 && !a.Throttled
 	}
 	if a.Throttled {
