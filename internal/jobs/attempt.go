@@ -207,17 +207,21 @@ func (a *attempt) send(ctx context.Context) (fleet.Observation, error) {
 	}
 	p := residential.EnableParams{UnitID: a.t.UnitID, SkillID: a.spec.SkillID, Stage: a.spec.Stage}
 	if a.acc.Link.Mode == fleet.LinkCodes {
-		if err := a.gate.MayWrite(ctx, a.spec.ID); err != nil { // a code is not asked for in vain
-			return fleet.Observation{}, err
-		}
-		code, err := a.acc.mintCode(ctx, a.t.UnitID, a.spec.SkillID)
-		if err != nil {
-			return fleet.Observation{}, err
-		}
-		p.Link = &residential.AccountLink{RedirectURI: a.acc.Link.RedirectURI, AuthCode: code}
+		p.Link = a.link
 	}
 	got, err := a.acc.API.Enable(ctx, p)
 	return a.observed(got, err, true)
+}
+
+// link gets the code of one send, when its slot is there: a code spoils. One that was
+// sent is not used again, also where the request was refused: it waits, and the code
+// would with it.
+func (a *attempt) link(ctx context.Context) (residential.AccountLink, error) {
+	if err := a.gate.MayWrite(ctx, a.spec.ID); err != nil { // a code is not asked for in vain
+		return residential.AccountLink{}, err
+	}
+	code, err := a.acc.mintCode(ctx, a.t.UnitID, a.spec.SkillID)
+	return residential.AccountLink{RedirectURI: a.acc.Link.RedirectURI, AuthCode: code}, err
 }
 
 // observed is an answer as it is kept. ours: a write of ours came before it, so that

@@ -62,6 +62,7 @@ type Budget struct {
 
 	rate         float64   // of the row when last seen
 	blockedUntil time.Time // end of the last block, process's clock; zero: never blocked
+	voided       time.Time // when slots were last taken back, process's clock
 	seen         time.Time // database's clock when the row was last seen
 	success      time.Time // when the last request left that was let in, process's clock
 	refusals     []refusal // not yet told to the row
@@ -139,12 +140,12 @@ func (b *Budget) Take(ctx context.Context, class remote.Class) (remote.Slot, err
 		return remote.Slot{}, &remote.BudgetError{Until: until}
 	}
 	if b.queue.len() == 0 {
-		if _, ok := b.held.take(now); ok {
+		if t, ok := b.held.take(now); ok {
 			b.spent++
 			b.plan(now, true)
 			b.mu.Unlock()
 			b.metrics.waited(class, 0)
-			return remote.Slot{SentAt: now}, nil
+			return remote.Slot{SentAt: now, SendBy: t.sendBy}, nil
 		}
 	}
 	w := &waiter{class: class, since: now, deadline: deadline, ready: make(chan struct{})}
@@ -186,6 +187,14 @@ func (b *Budget) leave(w *waiter, cause error) error {
 		return fmt.Errorf("wait for a slot of the budget, whose row in the database cannot be updated (%w): %w", b.lastErr, cause)
 	}
 	return cause
+}
+
+// Holds says whether a slot that was handed out a while ago is still leave to send: its time
+// is not over, and nothing was heard since that took slots back.
+func (b *Budget) Holds(s remote.Slot) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return !b.closed && !time.Now().After(s.SendBy) && s.SentAt.After(b.voided) && !s.SentAt.Before(b.blockedUntil)
 }
 
 // Done takes in how the API answered. A refusal stops this process before Done
@@ -235,10 +244,11 @@ func (b *Budget) refuse(sentAt time.Time, a remote.Answer) {
 	b.step(now)
 }
 
-// void drops every slot held or on its way.
+// void drops every slot held, on its way, or handed out and not sent yet.
 func (b *Budget) void() {
 	b.held.drop()
 	b.generation++
+	b.voided = time.Now()
 }
 
 // block keeps slots back until the given time, or longer if that is known already, and

@@ -15,18 +15,18 @@ import (
 	"fleetd/internal/remote"
 )
 
-// taken is what a Take in the background came to.
-type taken struct {
+// result is what a Take in the background came to.
+type result struct {
 	slot remote.Slot
 	err  error
 	at   time.Time
 }
 
-func take(ctx context.Context, b *Budget, class remote.Class) <-chan taken {
-	c := make(chan taken, 1)
+func take(ctx context.Context, b *Budget, class remote.Class) <-chan result {
+	c := make(chan result, 1)
 	go func() {
 		slot, err := b.Take(ctx, class)
-		c <- taken{slot, err, time.Now()}
+		c <- result{slot, err, time.Now()}
 	}()
 	return c
 }

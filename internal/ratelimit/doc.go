@@ -21,7 +21,8 @@
 // A Budget is the process's end of a row. Waiters queue by class and only the head
 // takes a slot, at the slot's time: a request holds no slot that has not begun, so a
 // 429 seen by any worker drops every slot held and stops all of them at once, and
-// the row tells the other processes. Reserved slots that nobody used are given back
+// the row tells the other processes. A request that has to be made ready when its turn has
+// come may leave until Slot.SendBy, while Holds: the bound counts on it. Reserved slots that nobody used are given back
 // (Refund) when no other process has reserved after them.
 //
 // golang.org/x/time/rate is not used to spend the slots. Its tokens pile up

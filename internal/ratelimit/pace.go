@@ -59,12 +59,12 @@ func (b *Budget) step(now time.Time) {
 		return
 	}
 	for b.queue.len() > 0 && !b.blockedUntil.After(now) {
-		expires, ok := b.held.take(now)
+		t, ok := b.held.take(now)
 		if !ok {
 			break
 		}
 		w := b.queue.pop()
-		w.slot, w.expires = remote.Slot{SentAt: now}, expires
+		w.slot, w.expires = remote.Slot{SentAt: now, SendBy: t.sendBy}, t.expires
 		b.spent++
 		close(w.ready)
 	}
