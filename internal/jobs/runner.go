@@ -75,7 +75,9 @@ func NewRunner(ctx context.Context, cfg RunnerConfig) (*Runner, error) {
 	}
 	r.river, err = river.NewClient(riverpgxv5.New(cfg.Pool), &river.Config{
 		ID:                          cfg.ProcessName,
-		Logger:                      cfg.Logger,
+		Logger:                      slog.New(quiet{cfg.Logger.Handler()}),
+		ErrorHandler:                panicLog{cfg.Logger},
+		RetryPolicy:                 retryPolicy{},
 		Workers:                     workers,
 		Queues:                      map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: 1}},
 		FetchCooldown:               fetchCooldown,

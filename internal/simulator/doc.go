@@ -69,7 +69,7 @@
 //
 // A write is a POST or DELETE of a known home that got past authorization, the
 // limit and validation: it could have changed state, whatever it was answered. A
-// write is a duplicate when no read of the same (unit, skill) came between it and
-// the one before. A read is a GET of the record or a list of the unit that
+// write is a duplicate when the one before, of the same (unit, skill), was of its
+// kind and no read came in between: a disable after an enable repeats nothing. A read is a GET of the record or a list of the unit that
 // arrived after the write and was answered 200 or 404 intact.
 package simulator

@@ -161,7 +161,7 @@ func (s *Simulator) markRead(c *call) {
 	}
 	for _, r := range records {
 		if r.lastWrite < c.line.n { // A write that came after this read was not seen by it.
-			r.unread = false
+			r.unread = ""
 		}
 	}
 }

@@ -51,10 +51,10 @@ type record struct {
 
 	requests  uint32 // for the dice
 	writes    uint32
-	lastWrite uint64 // its number in the history
-	unread    bool   // written and not read since
-	held      bool   // ENABLING by a control: it stays so until it is written to
-	shared    bool   // of a template
+	lastWrite uint64    // its number in the history
+	unread    Operation // the last write, until it is read; "" is none
+	held      bool      // ENABLING by a control: it stays so until it is written to
+	shared    bool      // of a template
 }
 
 // settle lets time pass.

@@ -86,7 +86,7 @@ func (s *Simulator) forget() {
 			continue
 		}
 		for _, r := range u.records {
-			r.writes, r.lastWrite, r.unread = 0, 0, false
+			r.writes, r.lastWrite, r.unread = 0, 0, ""
 		}
 	}
 }

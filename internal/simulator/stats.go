@@ -20,7 +20,7 @@ type Stats struct {
 	Writes              uint64        `json:"writes"`                // could have changed something
 	Applied             uint64        `json:"applied"`               // changed something
 	MaxWrites           int           `json:"max_writes"`            // of any one (unit, skill)
-	DoubleWrites        uint64        `json:"double_writes"`         // without a read since the one before
+	DoubleWrites        uint64        `json:"double_writes"`         // of the same kind as the one before, without a read in between
 	DoubleWriteExamples []DoubleWrite `json:"double_write_examples"` // the first 100
 
 	CodesMinted    uint64 `json:"codes_minted"`
@@ -54,7 +54,7 @@ type Second struct {
 	Refused  int       `json:"refused"`
 }
 
-// DoubleWrite is a write without a read since the write before.
+// DoubleWrite is a write like the one before it, without a read in between.
 type DoubleWrite struct {
 	N       uint64    `json:"n"` // in the history
 	Time    time.Time `json:"time"`
@@ -107,7 +107,7 @@ func (s *Simulator) countWrite(c *call) {
 	c.line.write = true
 	s.counts.writes++
 	s.counts.maxWrites = max(s.counts.maxWrites, r.writes)
-	if r.unread {
+	if r.unread == c.line.operation { // one of the other kind undoes, and repeats nothing
 		c.line.duplicate = true
 		s.counts.doubles++
 		if len(s.counts.examples) < maxDoubleWrites {
@@ -116,7 +116,7 @@ func (s *Simulator) countWrite(c *call) {
 			})
 		}
 	}
-	r.unread, r.lastWrite = true, c.line.n
+	r.unread, r.lastWrite = c.line.operation, c.line.n
 }
 
 // Stats returns the counters. They are exact: no request is in them by half.
