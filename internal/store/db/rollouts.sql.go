@@ -242,7 +242,8 @@ INSERT INTO rollouts (
     n_pending,
     n_skipped,
     created_by,
-    reason
+    reason,
+    origin
 ) VALUES (
     $1,
     $2,
@@ -268,7 +269,8 @@ INSERT INTO rollouts (
     $22,
     $23,
     $24,
-    $25
+    $25,
+    $26
 )
 RETURNING id
 `
@@ -299,6 +301,7 @@ type RolloutInsertParams struct {
 	NSkipped            int32
 	CreatedBy           string
 	Reason              string
+	Origin              string
 }
 
 func (q *Queries) RolloutInsert(ctx context.Context, arg RolloutInsertParams) (int64, error) {
@@ -328,6 +331,7 @@ func (q *Queries) RolloutInsert(ctx context.Context, arg RolloutInsertParams) (i
 		arg.NSkipped,
 		arg.CreatedBy,
 		arg.Reason,
+		arg.Origin,
 	)
 	var id int64
 	err := row.Scan(&id)
