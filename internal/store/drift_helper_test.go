@@ -29,8 +29,8 @@ func missing(unit string) finding {
 	return finding{unit: unit, kind: fleet.DriftMissing, desired: new("live")}
 }
 
-// found puts a finding on record, with the desired state it is about and the sight
-// of the audit that opened it, and returns its ID.
+// found puts a finding on record, with the desired state it is about and what the
+// audit that opened it saw, and returns its ID.
 func (f fixture) found(t *testing.T, d finding) string {
 	t.Helper()
 	if d.account == "" {
@@ -57,6 +57,9 @@ func (f fixture) found(t *testing.T, d finding) string {
 		), w AS (
 			INSERT INTO desired (unit_id, skill_id, stage, change_id, changed_at)
 			SELECT u.id, s.id, $6, 0, now() - interval '1 day' FROM u, s WHERE $6::text IS NOT NULL
+		), o AS (
+			INSERT INTO observed (unit_id, skill_id, status, stage, observed_at, changed_at)
+			SELECT u.id, s.id, $7, $8, now() - $9::interval, now() - $9::interval FROM u, s
 		), seen AS (
 			INSERT INTO unit_sights (unit_id, account_id, seen_at, result) SELECT u.id, u.account_id, now() - $9::interval, 'drifted' FROM u
 			ON CONFLICT (unit_id) DO NOTHING

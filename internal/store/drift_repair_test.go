@@ -126,8 +126,7 @@ func TestRepairTakesWhatIsDesiredAndSeenNow(t *testing.T) {
 	y.found(t, missing("u1"))
 	y.found(t, finding{unit: "u2", kind: fleet.DriftUnexpected, status: fleet.StatusEnabled, stage: "live"})
 	y.set(t, "UPDATE desired SET stage = 'development'")
-	y.set(t, `INSERT INTO observed (unit_id, skill_id, status, stage, observed_at, changed_at)
-		SELECT unit_id, skill_id, 'ENABLED', 'certification', now(), now() FROM drifts WHERE kind = 'unexpected'`)
+	y.set(t, "UPDATE observed SET stage = 'certification' WHERE status = 'ENABLED'")
 
 	got, err := y.PlanRepair(t.Context(), repairs(store.DriftFilter{}))
 
@@ -256,6 +255,7 @@ func TestARepairAccountsForEveryFinding(t *testing.T) {
 		y.set(t, "DELETE FROM rollouts")
 		y.set(t, "DELETE FROM drifts")
 		y.set(t, "DELETE FROM desired")
+		y.set(t, "DELETE FROM observed")
 		y.set(t, "DELETE FROM unit_sights")
 		for i := range rapid.IntRange(1, 12).Draw(rt, "findings") {
 			d := finding{
@@ -280,7 +280,7 @@ func TestARepairAccountsForEveryFinding(t *testing.T) {
 			sum += s.Count
 		}
 		require.Equal(rt, got.Findings, sum)
-		require.Equal(rt, got.Targets, y.count(t, "SELECT count(*) FROM targets WHERE state = 'pending'"))
+		require.Equal(rt, got.Targets, y.count(t, "SELECT count(*) FROM targets"))
 		require.Equal(rt, got.Targets, y.count(t, `SELECT count(*) FROM drifts JOIN rollouts ON rollouts.skill_id = drifts.skill_id
 			JOIN targets ON targets.rollout_id = rollouts.id AND targets.unit_id = drifts.unit_id`))
 		require.Zero(rt, y.count(t, `SELECT count(*) FROM targets JOIN units ON units.id = targets.unit_id
