@@ -3,10 +3,10 @@ package store
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/jackc/pgx/v5"
 
@@ -83,29 +83,34 @@ func (s *Store) RepairDrift(ctx context.Context, p RepairParams, actor fleet.Act
 				return err
 			}
 		}
-		return keepIdempotency(ctx, tx, actor, idem, repairObject(out, keys))
+		return keepRepair(ctx, tx, actor, idem, out, keys)
 	})
 	return out, replayed, err
 }
 
-// repairObject is what is kept of a repair under its idempotency key.
-func repairObject(r Repair, keys []string) string {
-	return fmt.Sprintf("%d %d %s", r.Findings, r.Targets, strings.Join(keys, ","))
+// repairKept is what is kept of a repair under its idempotency key.
+type repairKept struct {
+	Findings int             `json:"findings"`
+	Targets  int             `json:"targets"`
+	Skipped  []RepairSkipped `json:"skipped"`
+	Rollouts []string        `json:"rollouts"`
 }
 
-// replayRepair reads what repairObject kept. Why findings were skipped is not in it.
-func replayRepair(ctx context.Context, tx pgx.Tx, object string) (out Repair, err error) {
-	var list string
-	_, err = fmt.Sscanf(object, "%d %d", &out.Findings, &out.Targets)
-	if fields := strings.Fields(object); err == nil && len(fields) == 3 {
-		list = fields[2]
-	}
+func keepRepair(ctx context.Context, tx pgx.Tx, actor fleet.Actor, idem Idempotency, r Repair, keys []string) error {
+	object, err := json.Marshal(repairKept{Findings: r.Findings, Targets: r.Targets, Skipped: r.Skipped, Rollouts: keys})
 	if err != nil {
-		return out, fmt.Errorf("read what the idempotency key kept: %w", err)
+		return fmt.Errorf("keep idempotency key: %w", err)
 	}
-	out.Skipped, out.Plans = []RepairSkipped{}, []Plan{}
-	out.Rollouts, err = rolloutsByKey(ctx, tx, strings.FieldsFunc(list, func(r rune) bool { return r == ',' }))
-	return out, err
+	return keepIdempotency(ctx, tx, actor, idem, string(object))
+}
+
+func replayRepair(ctx context.Context, tx pgx.Tx, object string) (Repair, error) {
+	var kept repairKept
+	if err := json.Unmarshal([]byte(object), &kept); err != nil {
+		return Repair{}, fmt.Errorf("read what the idempotency key kept: %w", err)
+	}
+	rollouts, err := rolloutsByKey(ctx, tx, kept.Rollouts)
+	return Repair{Findings: kept.Findings, Targets: kept.Targets, Skipped: kept.Skipped, Plans: []Plan{}, Rollouts: rollouts}, err
 }
 
 func rolloutsByKey(ctx context.Context, tx pgx.Tx, keys []string) ([]Rollout, error) {

@@ -101,7 +101,7 @@ func TestRepairMakesARolloutForEachSkillActionAndStage(t *testing.T) {
 		require.Equal(t, fleet.OriginRepair, r.Origin)
 		require.Equal(t, "night shift", r.Reason)
 		require.Equal(t, "ann", r.CreatedBy)
-		require.Equal(t, fmt.Sprintf("drift (%d units)", r.Targets), r.Selector)
+		require.Equal(t, fmt.Sprintf("drift (%d findings)", r.Targets), r.Selector)
 		require.Equal(t, []any{r.SkillID, r.Action, r.Stage, r.Targets, r.Price}, []any{
 			plan.Plans[i].SkillID, plan.Plans[i].Action, plan.Plans[i].Stage, plan.Plans[i].Targets, plan.Plans[i].Price,
 		}, "the plan is what is created")
@@ -199,7 +199,7 @@ func TestARepeatedRepairIsTheFirst(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, again)
 	require.Equal(t, n, y.count(t, "SELECT count(*) FROM rollouts"))
-	require.Equal(t, []int{first.Findings, first.Targets}, []int{got.Findings, got.Targets})
+	require.Equal(t, []any{first.Findings, first.Targets, first.Skipped}, []any{got.Findings, got.Targets, got.Skipped})
 	require.Len(t, got.Rollouts, len(first.Rollouts))
 	for i := range got.Rollouts {
 		require.Equal(t, first.Rollouts[i].ID, got.Rollouts[i].ID)

@@ -114,7 +114,7 @@ func pickUnits(ctx context.Context, tx pgx.Tx, p RolloutParams, acc draftedAccou
 		from = fmt.Sprintf("unnest($%d::text[]) WITH ORDINALITY AS f (unit_id, n) JOIN units AS u ON u.unit_id = f.unit_id", len(args))
 		order, where, selector = "f.n", "true", fmt.Sprintf("units file (%d units)", len(p.UnitIDs))
 		if p.Origin == fleet.OriginRepair {
-			selector = fmt.Sprintf("drift (%d units)", len(p.UnitIDs))
+			selector = fmt.Sprintf("drift (%d findings)", len(p.UnitIDs))
 		}
 	} else {
 		sel, err := fleet.ParseSelector(p.Selector)
