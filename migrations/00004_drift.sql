@@ -149,8 +149,11 @@ CREATE TABLE drifts (
 ) WITH (fillfactor = 80);
 CREATE UNIQUE INDEX drifts_open_key ON drifts (unit_id, skill_id) WHERE resolved_at IS NULL;
 CREATE INDEX drifts_open_idx ON drifts (account_id, id) WHERE resolved_at IS NULL;
-CREATE INDEX drifts_property_idx ON drifts (account_id, property, id) WHERE resolved_at IS NULL;
-CREATE INDEX drifts_kind_idx ON drifts (account_id, kind, id) WHERE resolved_at IS NULL;
+-- Each filter of a list has the order of the list behind it, with an account or without.
+CREATE INDEX drifts_property_idx ON drifts (property, account_id, id) WHERE resolved_at IS NULL;
+CREATE INDEX drifts_kind_idx ON drifts (kind, account_id, id) WHERE resolved_at IS NULL;
+CREATE INDEX drifts_cause_idx ON drifts (cause, account_id, id) WHERE resolved_at IS NULL;
+CREATE INDEX drifts_skill_idx ON drifts (skill_id, account_id, id) WHERE resolved_at IS NULL;
 
 -- A rollback puts back what each target had before; a repair says so.
 ALTER TABLE rollouts ADD COLUMN origin text NOT NULL DEFAULT ''

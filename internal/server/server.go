@@ -21,6 +21,7 @@ type Config struct {
 	Credentials CredentialStore
 	Units       UnitStore
 	Rollouts    RolloutStore
+	Drift       DriftStore
 	Tokens      TokenStore
 	Log         LogStore
 	Checker     AccountChecker
@@ -95,7 +96,7 @@ func HTTPServer(h http.Handler, logger *slog.Logger) *http.Server {
 
 func (c *Config) validate() error {
 	switch {
-	case c.Accounts == nil, c.Credentials == nil, c.Units == nil, c.Rollouts == nil, c.Tokens == nil, c.Log == nil, c.Checker == nil:
+	case c.Accounts == nil, c.Credentials == nil, c.Units == nil, c.Rollouts == nil, c.Drift == nil, c.Tokens == nil, c.Log == nil, c.Checker == nil:
 		return errors.New("server: a store or the account checker is missing from the configuration")
 	case c.Logger == nil:
 		return errors.New("server: the configuration has no logger")
@@ -119,6 +120,7 @@ func newServer(cfg Config, mux humago.Mux) *server {
 	s.registerCredentials()
 	s.registerUnits()
 	s.registerRollouts()
+	s.registerDrift()
 	s.registerTokens()
 	s.registerLog()
 	s.registerVersion()

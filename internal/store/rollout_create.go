@@ -242,7 +242,7 @@ func (d *rolloutDraft) fillInsert(p RolloutParams, g guardrails, acc draftedAcco
 		Selector: d.plan.Selector, Targets: int32(d.plan.Targets), WaveEnds: int32s(ends), SoakMs: p.Soak.Milliseconds(),
 		MaxFailures: int32(d.plan.MaxFailures), Timezone: p.Timezone, StartAt: timeOrNil(p.StartAt),
 		VerifyTimeoutMs: p.VerifyTimeout.Milliseconds(), IncludeOccupied: p.IncludeOccupied, Weight: int32(p.Weight),
-		PriceRequests: d.plan.Price.Requests, PriceMinutes: d.plan.Price.Minutes,
+		PriceRequests: d.plan.Price.Requests, PriceMinutes: d.plan.Price.Minutes, Origin: string(p.Origin),
 		NPending: int32(d.plan.Targets - skipped), NSkipped: int32(skipped),
 	}
 	if !p.ObservationAny {

@@ -89,6 +89,10 @@ func validSkillID(s string) bool {
 // the order they will be released in (that of the inventory, or of the units
 // file), each with what is known of it. It returns the selector as it is kept.
 func pickUnits(ctx context.Context, tx pgx.Tx, p RolloutParams, acc draftedAccount, skill int32) (string, error) {
+	// A repair makes several rollouts in one transaction.
+	if _, err := tx.Exec(ctx, "DROP TABLE IF EXISTS pg_temp.picked"); err != nil {
+		return "", fmt.Errorf("pick units: %w", err)
+	}
 	_, err := tx.Exec(ctx, `
 		CREATE TEMPORARY TABLE picked (
 			seq integer NOT NULL, unit_id bigint NOT NULL, property text NOT NULL, class text NOT NULL, before jsonb
@@ -111,6 +115,9 @@ func pickUnits(ctx context.Context, tx pgx.Tx, p RolloutParams, acc draftedAccou
 		args = append(args, p.UnitIDs)
 		from = fmt.Sprintf("unnest($%d::text[]) WITH ORDINALITY AS f (unit_id, n) JOIN units AS u ON u.unit_id = f.unit_id", len(args))
 		order, where, selector = "f.n", "true", fmt.Sprintf("units file (%d units)", len(p.UnitIDs))
+		if p.Origin == fleet.OriginRepair {
+			selector = fmt.Sprintf("drift (%d findings)", len(p.UnitIDs))
+		}
 	} else {
 		sel, err := fleet.ParseSelector(p.Selector)
 		if err != nil {

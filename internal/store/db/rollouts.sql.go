@@ -203,7 +203,8 @@ INSERT INTO rollouts (
     n_pending,
     n_skipped,
     created_by,
-    reason
+    reason,
+    origin
 ) VALUES (
     $1,
     $2,
@@ -229,7 +230,8 @@ INSERT INTO rollouts (
     $22,
     $23,
     $24,
-    $25
+    $25,
+    $26
 )
 RETURNING id
 `
@@ -260,6 +262,7 @@ type RolloutInsertParams struct {
 	NSkipped            int32
 	CreatedBy           string
 	Reason              string
+	Origin              string
 }
 
 func (q *Queries) RolloutInsert(ctx context.Context, arg RolloutInsertParams) (int64, error) {
@@ -289,6 +292,7 @@ func (q *Queries) RolloutInsert(ctx context.Context, arg RolloutInsertParams) (i
 		arg.NSkipped,
 		arg.CreatedBy,
 		arg.Reason,
+		arg.Origin,
 	)
 	var id int64
 	err := row.Scan(&id)

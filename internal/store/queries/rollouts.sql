@@ -24,7 +24,8 @@ INSERT INTO rollouts (
     n_pending,
     n_skipped,
     created_by,
-    reason
+    reason,
+    origin
 ) VALUES (
     @key,
     @account_id,
@@ -50,7 +51,8 @@ INSERT INTO rollouts (
     @n_pending,
     @n_skipped,
     @created_by,
-    @reason
+    @reason,
+    @origin
 )
 RETURNING id;
 
