@@ -68,8 +68,9 @@ func (c *Control) Run(ctx context.Context, client Inserter) {
 	swept := time.Time{}
 	for {
 		began := time.Now()
-		c.look(ctx)
-		if time.Since(swept) >= sweepEvery {
+		sweep := time.Since(swept) >= sweepEvery
+		c.look(ctx, sweep)
+		if sweep {
 			swept = time.Now()
 			c.sweep(ctx)
 		}
@@ -89,8 +90,9 @@ func (c *Control) Run(ctx context.Context, client Inserter) {
 	}
 }
 
-// look does what is due for every open rollout, and for every due target.
-func (c *Control) look(ctx context.Context) {
+// look does what is due for every open rollout, and for every due target. sweep says
+// that the bounds of what is under way are to be tightened too.
+func (c *Control) look(ctx context.Context, sweep bool) {
 	open := c.lease.Open()
 	weights := map[int64]int{}
 	for _, r := range open {
@@ -102,7 +104,7 @@ func (c *Control) look(ctx context.Context) {
 		if r.State == fleet.RolloutPaused || r.State == fleet.RolloutHalted {
 			continue // nothing happens until a person acts
 		}
-		c.tick(ctx, r, weights[r.AccountID])
+		c.tick(ctx, r, weights[r.AccountID], sweep)
 	}
 	for ctx.Err() == nil {
 		n, err := c.store.DueTargets(ctx, dueGroup, c.enqueue)
@@ -116,7 +118,7 @@ func (c *Control) look(ctx context.Context) {
 	}
 }
 
-func (c *Control) tick(ctx context.Context, r store.OpenRollout, weights int) {
+func (c *Control) tick(ctx context.Context, r store.OpenRollout, weights int, sweep bool) {
 	acc, err := c.accounts.Get(ctx, r.AccountID)
 	if err != nil {
 		c.failed(ctx, "account of a rollout not at work", err)
@@ -130,6 +132,7 @@ func (c *Control) tick(ctx context.Context, r store.OpenRollout, weights int) {
 		Horizon:        c.horizon(acc.horizonRate(), share),
 		AccountBlocked: acc.work.Blocked,
 		Enqueue:        c.enqueue,
+		Sweep:          sweep,
 	}
 	for range turns {
 		result, err := c.store.TickRollout(ctx, r.ID, params)

@@ -27,7 +27,7 @@ func (w *world) idle() *Runner {
 func (w *world) look(r *Runner) {
 	w.t.Helper()
 	require.NoError(w.t, r.Lease.renew(w.t.Context()))
-	r.control.look(w.t.Context())
+	r.control.look(w.t.Context(), true)
 }
 
 func (w *world) jobs() (n int) {

@@ -120,7 +120,7 @@ func Decide(s Snapshot, now time.Time) Decision {
 	case d.State != fleet.RolloutRunning:
 		d.Recall = s.Counts.Queued > 0
 	case s.PendingInWave:
-		d.Release = release(s)
+		d.Release = Room(s)
 		d.WaveWorked = d.WaveWorked || d.Release > 0
 	}
 	return d
@@ -166,8 +166,8 @@ func gate(s Snapshot, soakUntil, now time.Time) (fleet.RolloutState, string) {
 	return fleet.RolloutRunning, ""
 }
 
-// release is how many targets may join those that are outstanding.
-func release(s Snapshot) int {
+// Room is how many targets may join those that are outstanding, while the rollout runs.
+func Room(s Snapshot) int {
 	outstanding := s.Counts.Outstanding()
 	tolerated := s.MaxFailures + 1 - Failures(s.Counts, s.Acknowledged) - outstanding
 	return max(0, min(s.Counts.Pending, s.Horizon-outstanding, tolerated))

@@ -11,60 +11,56 @@ import (
 	"fleetd/internal/store/db"
 )
 
-// moves adds up how targets moved between states, so that the counters of a
-// rollout change once in a transaction, however many of its targets did.
-type moves map[int64]*db.RolloutAddCountsParams
+// A rollout's row is locked, changed in memory, and saved once, so that counts and
+// bounds move together with the targets however many of them do.
 
-func (m moves) of(rolloutID int64) *db.RolloutAddCountsParams {
-	p := m[rolloutID]
-	if p == nil {
-		p = &db.RolloutAddCountsParams{ID: rolloutID}
-		m[rolloutID] = p
-	}
-	return p
+// moveCounts says that n targets of a locked rollout went from one state to another.
+func moveCounts(r *db.Rollout, from, to fleet.TargetState, n int) {
+	*counter(r, from) -= int32(n) //nolint:gosec // Bounded by the targets of one rollout.
+	*counter(r, to) += int32(n)   //nolint:gosec // Likewise.
 }
 
-func (m moves) add(rolloutID int64, from, to fleet.TargetState) { m.addN(rolloutID, from, to, 1) }
+// reopen says that targets from seq on may be pending again.
+func reopen(r *db.Rollout, seq int32) { r.NextSeq = min(r.NextSeq, seq) }
 
-func (m moves) addN(rolloutID int64, from, to fleet.TargetState, n int) {
-	if from == to || n == 0 {
-		return
-	}
-	p := m.of(rolloutID)
-	*counter(p, from) -= int32(n) //nolint:gosec // Bounded by the targets of one rollout.
-	*counter(p, to) += int32(n)   //nolint:gosec // Likewise.
-}
-
-// apply writes the sums, rollouts in the order that locks are taken in.
-func (m moves) apply(ctx context.Context, q *db.Queries) error {
-	for _, id := range slices.Sorted(maps.Keys(m)) {
-		if err := q.RolloutAddCounts(ctx, *m[id]); err != nil {
-			return fmt.Errorf("count targets of rollout %d: %w", id, err)
-		}
-	}
-	return nil
-}
-
-func counter(p *db.RolloutAddCountsParams, s fleet.TargetState) *int32 {
+func counter(r *db.Rollout, s fleet.TargetState) *int32 {
 	switch s {
 	case fleet.TargetPending:
-		return &p.Pending
+		return &r.NPending
 	case fleet.TargetQueued:
-		return &p.Queued
+		return &r.NQueued
 	case fleet.TargetRunning:
-		return &p.Running
+		return &r.NRunning
 	case fleet.TargetVerifying:
-		return &p.Verifying
+		return &r.NVerifying
 	case fleet.TargetSucceeded:
-		return &p.Succeeded
+		return &r.NSucceeded
 	case fleet.TargetFailed:
-		return &p.Failed
+		return &r.NFailed
 	case fleet.TargetSkipped:
-		return &p.Skipped
+		return &r.NSkipped
 	case fleet.TargetCanceled:
-		return &p.Canceled
+		return &r.NCanceled
 	}
 	panic(fmt.Sprintf("store: unknown target state %q", s))
+}
+
+// saved is what saveRollout writes, for telling whether there is anything to write.
+func saved(r db.Rollout, ended bool) db.RolloutSaveParams {
+	return db.RolloutSaveParams{
+		ID: r.ID, State: r.State, StateReason: r.StateReason, WaveIndex: r.WaveIndex, WaveWorked: r.WaveWorked,
+		SoakUntil: r.SoakUntil, Acknowledged: r.Acknowledged, NextSeq: r.NextSeq, OpenFrom: r.OpenFrom, OpenTo: r.OpenTo,
+		NPending: r.NPending, NQueued: r.NQueued, NRunning: r.NRunning, NVerifying: r.NVerifying,
+		NSucceeded: r.NSucceeded, NFailed: r.NFailed, NSkipped: r.NSkipped, NCanceled: r.NCanceled,
+		Started: fleet.RolloutState(r.State) == fleet.RolloutRunning, Ended: ended,
+	}
+}
+
+func saveRollout(ctx context.Context, q *db.Queries, r db.Rollout, ended bool) error {
+	if err := q.RolloutSave(ctx, saved(r, ended)); err != nil {
+		return fmt.Errorf("save rollout %s: %w", r.Key, err)
+	}
+	return nil
 }
 
 // totals adds up outcomes for the counters that outlive a restart.

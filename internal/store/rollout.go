@@ -96,35 +96,24 @@ func (s *Store) ListTargets(ctx context.Context, id string, f TargetFilter) (ite
 		return nil, 0, mapError(fmt.Errorf("read rollout %s: %w", id, err))
 	}
 	limit := pageLimit(f.Limit)
-	params := db.TargetListByStateParams{
-		RolloutID: r.Rollout.ID, State: f.State, Reason: string(f.Reason), Property: f.Property,
+	params := db.TargetListParams{
+		RolloutID: r.Rollout.ID, State: string(f.State), Reason: string(f.Reason), Property: f.Property,
 		AfterSeq: int32(f.After), MaxRows: int32(limit + 1), //nolint:gosec // A seq and a page are small.
 	}
-	var rows []db.TargetListByStateRow
-	if f.State != "" {
-		rows, err = q.TargetListByState(ctx, params)
-	} else {
-		var all []db.TargetListRow
-		all, err = q.TargetList(ctx, db.TargetListParams{
-			RolloutID: params.RolloutID, AfterSeq: params.AfterSeq, Reason: params.Reason, Property: params.Property, MaxRows: params.MaxRows,
-		})
-		for _, t := range all {
-			rows = append(rows, db.TargetListByStateRow(t))
-		}
-	}
+	rows, err := listTargets(ctx, q, params, r.Rollout)
 	if err != nil {
 		return nil, 0, mapError(fmt.Errorf("list targets: %w", err))
 	}
-	rows, next = page(rows, limit, func(t db.TargetListByStateRow) int { return int(t.Target.Seq) })
+	rows, next = page(rows, limit, func(t db.TargetListRow) int { return int(t.Seq) })
 	for _, row := range rows {
 		t := Target{
-			Seq: int(row.Target.Seq), UnitID: row.Unit, Property: row.Property, State: row.Target.State,
-			Reason: fleet.Reason(row.Target.Reason), Message: row.Target.Message, Attempts: int(row.Target.Attempts),
-			Requests: int(row.Target.Requests), RequestID: row.Target.RequestID,
-			StartedAt: utc(row.Target.StartedAt), EndedAt: utc(row.Target.EndedAt),
+			Seq: int(row.Seq), UnitID: row.Unit, Property: row.Property, State: row.State,
+			Reason: fleet.Reason(row.Reason), Message: row.Message, Attempts: int(row.Attempts),
+			Requests: int(row.Requests), RequestID: row.RequestID,
+			StartedAt: utc(row.StartedAt), EndedAt: utc(row.EndedAt),
 		}
-		if t.Before, err = decodeObservation(row.Target.Before); err == nil {
-			t.After, err = decodeObservation(row.Target.After)
+		if t.Before, err = decodeObservation(row.Before); err == nil {
+			t.After, err = decodeObservation(row.After)
 		}
 		if err != nil {
 			return nil, 0, err
@@ -132,6 +121,36 @@ func (s *Store) ListTargets(ctx context.Context, id string, f TargetFilter) (ite
 		items = append(items, t)
 	}
 	return items, next, nil
+}
+
+// listTargets walks what can hold such targets and no more: an index of their own for
+// those that came out otherwise than well, the bounds of a rollout for the others.
+func listTargets(ctx context.Context, q *db.Queries, p db.TargetListParams, r db.Rollout) ([]db.TargetListRow, error) {
+	switch fleet.TargetState(p.State) {
+	case fleet.TargetFailed, fleet.TargetSkipped, fleet.TargetCanceled:
+		odd, err := q.TargetListOdd(ctx, db.TargetListOddParams{
+			RolloutID: p.RolloutID, State: fleet.TargetState(p.State), AfterSeq: p.AfterSeq, Reason: p.Reason, Property: p.Property, MaxRows: p.MaxRows,
+		})
+		rows := make([]db.TargetListRow, len(odd))
+		for i, t := range odd {
+			rows[i] = db.TargetListRow(t)
+		}
+		return rows, err
+	case fleet.TargetPending:
+		p.AfterSeq = max(p.AfterSeq, r.NextSeq-1)
+	case fleet.TargetQueued, fleet.TargetRunning, fleet.TargetVerifying:
+		open, err := q.TargetListOpen(ctx, db.TargetListOpenParams{
+			RolloutID: p.RolloutID, State: fleet.TargetState(p.State), OpenFrom: r.OpenFrom, OpenTo: r.OpenTo,
+			AfterSeq: p.AfterSeq, Reason: p.Reason, Property: p.Property, MaxRows: p.MaxRows,
+		})
+		rows := make([]db.TargetListRow, len(open))
+		for i, t := range open {
+			rows[i] = db.TargetListRow(t)
+		}
+		return rows, err
+	case fleet.TargetSucceeded:
+	}
+	return q.TargetList(ctx, p)
 }
 
 func newRollout(r db.RolloutByIDRow, now time.Time) Rollout {

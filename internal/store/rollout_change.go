@@ -31,7 +31,7 @@ func (s *Store) PauseRollout(ctx context.Context, id, reason string, actor fleet
 			return nil
 		case fleet.RolloutScheduled, fleet.RolloutRunning, fleet.RolloutWaiting, fleet.RolloutHalted:
 			r.State, r.StateReason = string(fleet.RolloutPaused), "paused by "+actor.Name
-			return recall(ctx, q, r.ID)
+			return recall(ctx, q, r)
 		case fleet.RolloutSucceeded, fleet.RolloutCompletedWithFailures, fleet.RolloutCanceled:
 			return endedError(r, "pause")
 		default:
@@ -72,7 +72,7 @@ func (s *Store) CancelRollout(ctx context.Context, id, reason string, actor flee
 			return nil
 		case fleet.RolloutScheduled, fleet.RolloutRunning, fleet.RolloutWaiting, fleet.RolloutPaused, fleet.RolloutHalted:
 			r.State, r.StateReason, r.SoakUntil = string(fleet.RolloutCanceled), "canceled by "+actor.Name, nil
-			return recall(ctx, q, r.ID)
+			return recall(ctx, q, r)
 		case fleet.RolloutSucceeded, fleet.RolloutCompletedWithFailures:
 			return endedError(r, "cancel")
 		default:
@@ -95,7 +95,7 @@ func (s *Store) CancelRollout(ctx context.Context, id, reason string, actor flee
 // CancelPending cancels one chunk of the backlog of a canceled rollout, and ends
 // the rollout with its last target. It returns how many targets it canceled.
 func (s *Store) CancelPending(ctx context.Context, id string) (int, error) {
-	canceled := int64(0)
+	canceled := 0
 	err := s.inTx(ctx, func(tx pgx.Tx) error {
 		q := db.New(tx)
 		row, err := lockRollout(ctx, q, id)
@@ -105,28 +105,25 @@ func (s *Store) CancelPending(ctx context.Context, id string) (int, error) {
 		canceled, err = cancelChunkOf(ctx, q, &row)
 		return err
 	})
-	return int(canceled), err
+	return canceled, err
 }
 
-func cancelChunkOf(ctx context.Context, q *db.Queries, row *db.Rollout) (int64, error) {
-	n, err := q.TargetCancel(ctx, db.TargetCancelParams{RolloutID: row.ID, MaxRows: cancelChunk})
+// cancelChunkOf cancels a chunk of a locked rollout and saves its row.
+func cancelChunkOf(ctx context.Context, q *db.Queries, row *db.Rollout) (int, error) {
+	chunk, err := q.TargetCancel(ctx, db.TargetCancelParams{RolloutID: row.ID, NextSeq: row.NextSeq, MaxRows: cancelChunk})
 	if err != nil {
 		return 0, fmt.Errorf("cancel targets: %w", err)
 	}
-	moved, sums := moves{}, totals{}
-	moved.addN(row.ID, fleet.TargetPending, fleet.TargetCanceled, int(n))
-	sums.addN(row.AccountID, fleet.Action(row.Action), fleet.TargetCanceled, "", int(n))
+	n := int(chunk.N)
+	moveCounts(row, fleet.TargetPending, fleet.TargetCanceled, n)
+	row.NextSeq = max(row.NextSeq, chunk.Last+1)
+	sums := totals{}
+	sums.addN(row.AccountID, fleet.Action(row.Action), fleet.TargetCanceled, "", n)
 	if err := sums.apply(ctx, q); err != nil {
 		return 0, err
 	}
-	if err := moved.apply(ctx, q); err != nil {
-		return 0, err
-	}
 	counts := countsOf(*row)
-	if counts.Pending == int(n) && counts.Outstanding() == 0 {
-		return n, setState(ctx, q, *row, true)
-	}
-	return n, nil
+	return n, saveRollout(ctx, q, *row, counts.Pending == 0 && counts.Outstanding() == 0)
 }
 
 // RetryRollout sends the failed targets of a rollout again, in place: waves and
@@ -145,20 +142,16 @@ func (s *Store) RetryRollout(ctx context.Context, id string, p RetryParams) (Rol
 				return err
 			}
 		}
-		n, err := q.TargetRetry(ctx, db.TargetRetryParams{RolloutID: r.ID, Reasons: reasons})
+		retried, err := q.TargetRetry(ctx, db.TargetRetryParams{RolloutID: r.ID, Reasons: reasons})
 		if err != nil {
 			return fmt.Errorf("retry targets: %w", err)
 		}
-		if n == 0 {
+		if retried.N == 0 {
 			return fleet.Conflictf("rollout %s has no failed target to retry%s; `fleetctl rollout targets %s --state failed` shows them",
 				r.Key, ofReasons(reasons), r.Key)
 		}
-		moved := moves{}
-		moved.addN(r.ID, fleet.TargetFailed, fleet.TargetPending, int(n))
-		if err := moved.apply(ctx, q); err != nil {
-			return err
-		}
-		r.NFailed -= int32(n) //nolint:gosec // At most the targets of the rollout.
+		moveCounts(r, fleet.TargetFailed, fleet.TargetPending, int(retried.N))
+		reopen(r, retried.First)
 		r.Acknowledged = r.NFailed
 		r.WaveIndex, r.WaveWorked, r.SoakUntil = 0, false, nil
 		if state := fleet.RolloutState(r.State); state.Ended() || state == fleet.RolloutHalted {
@@ -212,7 +205,7 @@ func (s *Store) changeRollout(
 			return err
 		}
 		ended := fleet.RolloutState(row.State).Ended() && row.EndedAt != nil
-		if err := setState(ctx, q, row, ended); err != nil {
+		if err := saveRollout(ctx, q, row, ended); err != nil {
 			return err
 		}
 		detail := map[string]any{"from": before.State, "to": row.State}
@@ -242,26 +235,16 @@ func lockRollout(ctx context.Context, q *db.Queries, key string) (db.Rollout, er
 	return r.Rollout, nil
 }
 
-// recall takes back what was released and not begun. Its River jobs find nothing
-// to do when their turn comes.
-func recall(ctx context.Context, q *db.Queries, rolloutID int64) error {
-	n, err := q.TargetRecall(ctx, rolloutID)
+// recall takes back what a locked rollout released and did not begin. The River jobs
+// find nothing to do when their turn comes.
+func recall(ctx context.Context, q *db.Queries, row *db.Rollout) error {
+	back, err := q.TargetRecall(ctx, db.TargetRecallParams{RolloutID: row.ID, OpenFrom: row.OpenFrom, OpenTo: row.OpenTo})
 	if err != nil {
 		return fmt.Errorf("recall targets: %w", err)
 	}
-	moved := moves{}
-	moved.addN(rolloutID, fleet.TargetQueued, fleet.TargetPending, int(n))
-	return moved.apply(ctx, q)
-}
-
-func setState(ctx context.Context, q *db.Queries, r db.Rollout, ended bool) error {
-	err := q.RolloutSetState(ctx, db.RolloutSetStateParams{
-		ID: r.ID, State: r.State, StateReason: r.StateReason, WaveIndex: r.WaveIndex, WaveWorked: r.WaveWorked,
-		SoakUntil: r.SoakUntil, Acknowledged: r.Acknowledged,
-		Started: fleet.RolloutState(r.State) == fleet.RolloutRunning, Ended: ended,
-	})
-	if err != nil {
-		return fmt.Errorf("set state of rollout %s: %w", r.Key, err)
+	if back.N > 0 {
+		moveCounts(row, fleet.TargetQueued, fleet.TargetPending, int(back.N))
+		reopen(row, back.First)
 	}
 	return nil
 }

@@ -112,12 +112,13 @@ func (s *Store) createRollout(
 // insertTargets writes the backlog from what draftRollout picked. Homes whose
 // outcome is known end at once and cost nothing.
 const insertTargets = `
-INSERT INTO targets (rollout_id, seq, unit_id, state, reason, ended_at, before)
+INSERT INTO targets (rollout_id, seq, unit_id, state, odd, reason, ended_at, before)
 SELECT
     $1,
     seq,
     unit_id,
     CASE WHEN class = 'occupied' OR (class = 'already' AND $2::boolean) THEN 'skipped' ELSE 'pending' END::target_state,
+    CASE WHEN class = 'occupied' OR (class = 'already' AND $2::boolean) THEN 'skipped' END::target_state,
     CASE
         WHEN class = 'occupied' THEN 'occupied'
         WHEN class = 'already' AND $2::boolean THEN 'already_in_state'

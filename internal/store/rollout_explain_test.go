@@ -55,8 +55,7 @@ func (s *spy) take() map[string]pgx.TraceQueryStartData {
 // walks is the index that a statement must use, where any other would be the whole
 // of a rollout.
 var walks = map[string]string{
-	"TargetPick": "targets_pending_idx", "TargetDue": "targets_due_idx",
-	"TargetOutstanding": "targets_open_idx", "TargetRecall": "targets_open_idx",
+	"TargetDue": "targets_due_idx", "TargetListOdd": "targets_odd_idx", "TargetListOpen": "targets_due_idx", "TargetRetry": "targets_odd_idx",
 }
 
 // No statement of a running rollout walks the table of targets, or a whole rollout:
@@ -90,6 +89,7 @@ func TestNoStatementWalksAllTargets(t *testing.T) {
 			y.set(t, "ANALYZE targets")
 		}
 		watch.take()
+		y.tick(t, work.ID, 10)
 		y.tick(t, work.ID, 20)
 		claimed := y.claim(t)
 		require.Len(t, claimed, 20)
@@ -125,7 +125,7 @@ func TestNoStatementWalksAllTargets(t *testing.T) {
 		require.NoError(t, err)
 		y.explain(t, watch, stage, "work")
 		seen := watch.all
-		for _, name := range []string{"TargetPick", "TargetQueue", "TargetClaim", "TargetRecord", "TargetDue", "TargetOutstanding", "TargetRecall", "TargetRetry", "TargetList"} {
+		for _, name := range []string{"TargetPick", "TargetQueue", "TargetClaim", "TargetRecord", "TargetDue", "TargetOutstanding", "TargetRecall", "TargetRetry", "TargetList", "TargetListOdd", "TargetListOpen", "TargetFirstOpen"} {
 			require.Contains(t, seen, name)
 		}
 		require.NoError(t, second(plain.Rollout(t.Context(), work.ID)))
@@ -133,7 +133,7 @@ func TestNoStatementWalksAllTargets(t *testing.T) {
 
 	// A retry of an ended rollout, the end of a long one, and homes by time zone.
 	old := y.create(t, few("old"))
-	y.set(t, "UPDATE targets SET state = 'failed' WHERE rollout_id = $1", y.row(t, old.ID))
+	y.set(t, "UPDATE targets SET state = 'failed', odd = 'failed' WHERE rollout_id = $1", y.row(t, old.ID))
 	y.set(t, "UPDATE rollouts SET n_failed = targets, n_pending = 0, state = 'completed_with_failures', ended_at = now() WHERE key = $1", old.ID)
 	_, err = y.RetryRollout(t.Context(), old.ID, store.RetryParams{Actor: y.by})
 	require.NoError(t, err)
@@ -160,7 +160,7 @@ func (y *yard) flood(t *testing.T, key string, n int) {
 		INSERT INTO targets (rollout_id, seq, unit_id, state, ended_at)
 		SELECT past.id, units.id, units.id, 'succeeded', now() FROM past, units`, n), key)
 	y.set(t, "UPDATE targets SET state = 'succeeded' WHERE rollout_id = $1 AND seq <= 8000", y.row(t, key))
-	y.set(t, "UPDATE rollouts SET n_succeeded = 8000, n_pending = n_pending - 8000 WHERE key = $1", key)
+	y.set(t, "UPDATE rollouts SET n_succeeded = 8000, n_pending = n_pending - 8000, next_seq = 8001, open_from = 8001, open_to = 8001 WHERE key = $1", key)
 }
 
 // explain looks at the plan of every statement that was sent.

@@ -100,7 +100,7 @@ func (y *yard) tick(t *testing.T, key string, horizon int) store.TickResult {
 	t.Helper()
 	id := y.row(t, key)
 	for range 100 {
-		got, err := y.TickRollout(t.Context(), id, store.TickParams{Horizon: horizon, Enqueue: y.enqueue})
+		got, err := y.TickRollout(t.Context(), id, store.TickParams{Horizon: horizon, Enqueue: y.enqueue, Sweep: true})
 		require.NoError(t, err)
 		if !got.Again {
 			return got
@@ -178,6 +178,22 @@ func (y *yard) whole(t require.TestingT, key string) store.Rollout {
 		Verifying: states[fleet.TargetVerifying], Succeeded: states[fleet.TargetSucceeded], Failed: states[fleet.TargetFailed],
 		Skipped: states[fleet.TargetSkipped], Canceled: states[fleet.TargetCanceled],
 	}, r.Counts, "each count lists exactly its rows")
+	var outside []string
+	require.NoError(t, y.pool.QueryRow(context.Background(), `
+		SELECT array_agg(format('%s %s next_at %s odd %s, bounds %s %s %s', seq, targets.state, next_at, odd, next_seq, open_from, open_to))
+		FROM targets
+		JOIN rollouts ON rollouts.id = targets.rollout_id
+		WHERE rollouts.key = $1
+			AND (
+				(targets.state = 'pending' AND targets.seq < next_seq)
+				OR (
+					targets.state IN ('queued', 'running', 'verifying') AND targets.next_at IS NULL
+					AND (targets.seq < open_from OR targets.seq >= open_to)
+				)
+				OR (targets.next_at IS NOT NULL AND targets.state NOT IN ('queued', 'running', 'verifying'))
+				OR odd IS DISTINCT FROM CASE WHEN targets.state IN ('failed', 'skipped', 'canceled') THEN targets.state END
+			)`, key).Scan(&outside))
+	require.Empty(t, outside, "targets beyond the bounds that they are looked for in")
 	return r
 }
 

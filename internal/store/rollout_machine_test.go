@@ -137,7 +137,7 @@ func (m *machine) key(rt *rapid.T) string {
 }
 
 func (m *machine) tick(rt *rapid.T) {
-	p := store.TickParams{Horizon: 20 - rapid.IntRange(1, 18).Draw(rt, "horizon"), Enqueue: m.enqueue}
+	p := store.TickParams{Horizon: 20 - rapid.IntRange(1, 18).Draw(rt, "horizon"), Enqueue: m.enqueue, Sweep: rapid.Bool().Draw(rt, "sweep")}
 	if rapid.IntRange(0, 9).Draw(rt, "blocked") == 9 {
 		p.AccountBlocked = "no credential"
 	}

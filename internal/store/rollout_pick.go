@@ -138,7 +138,7 @@ SELECT
     u.property,
     CASE
         WHEN u.occupancy <> 'vacant' AND NOT $6::boolean THEN 'occupied'
-        WHEN o.unit_id IS NULL THEN CASE WHEN $7::bigint IS NULL THEN 'write' ELSE 'read' END
+        WHEN o.status = '' THEN CASE WHEN $7::bigint IS NULL THEN 'write' ELSE 'read' END
         WHEN $7::bigint IS NOT NULL AND o.observed_at < now() - make_interval(secs => $7::bigint / 1000.0) THEN 'read'
         WHEN $3::text = 'enable' AND o.status = 'ENABLED' AND o.stage = $4::text
             AND ($5::text = 'none' OR o.account_link IN ('', 'LINKED')) THEN 'already'
@@ -151,11 +151,19 @@ SELECT
         WHEN $3::text = 'disable' AND o.status = 'DISABLING' THEN 'read'
         ELSE 'write'
     END,
-    CASE WHEN o.unit_id IS NOT NULL THEN jsonb_build_object(
+    CASE WHEN o.status <> '' THEN jsonb_build_object(
         'status', o.status, 'stage', o.stage, 'account_link', o.account_link, 'observed_at', o.observed_at
     ) END
 FROM %s
-LEFT JOIN observed AS o ON o.unit_id = u.id AND o.skill_id = $2
+LEFT JOIN observed AS last ON last.unit_id = u.id AND last.skill_id = $2
+LEFT JOIN unit_sights AS whole ON whole.unit_id = u.id
+CROSS JOIN LATERAL (
+    SELECT
+        coalesce(last.status, CASE WHEN whole.seen_at IS NOT NULL THEN 'ABSENT' ELSE '' END) AS status,
+        coalesce(last.stage, '') AS stage,
+        coalesce(last.account_link, '') AS account_link,
+        greatest(last.observed_at, whole.seen_at) AS observed_at
+) AS o
 WHERE u.account_id = $1 AND u.removed_at IS NULL AND (%s)`
 
 // checkUnitsFile refuses a units file that names a unit twice or one that is not there.

@@ -110,7 +110,7 @@ func TestAStormOfEverythingAtOnce(t *testing.T) {
 }
 
 func (s *storm) tickOne(ctx context.Context, rnd *rand.Rand) error {
-	_, err := s.TickRollout(ctx, s.rows[rnd.IntN(len(s.rows))], store.TickParams{Horizon: 80, Enqueue: s.refill})
+	_, err := s.TickRollout(ctx, s.rows[rnd.IntN(len(s.rows))], store.TickParams{Horizon: 80, Enqueue: s.refill, Sweep: rnd.IntN(3) == 0})
 	return err
 }
 

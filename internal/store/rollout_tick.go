@@ -20,6 +20,7 @@ type TickParams struct {
 	Horizon        int    // how many targets of the rollout may be outstanding
 	AccountBlocked string // why the account cannot work; empty: it can
 	Enqueue        Enqueue
+	Sweep          bool // also tighten the bounds of what is under way
 }
 
 // TickResult says what a tick did.
@@ -56,36 +57,69 @@ func (s *Store) TickRollout(ctx context.Context, id int64, p TickParams) (TickRe
 	return out, err
 }
 
+// ticking is one look at a locked rollout.
+type ticking struct {
+	tx     pgx.Tx
+	q      *db.Queries
+	row    db.Rollout // as it becomes
+	win    zones
+	params TickParams
+	picked []int32 // the next pending targets of the wave,
+	most   int     // at most so many
+}
+
 func (s *Store) tick(
 	ctx context.Context, tx pgx.Tx, q *db.Queries, row db.Rollout, now time.Time, p TickParams, out *TickResult,
-) error {
-	win, err := openZones(ctx, q, row, now)
-	if err != nil {
+) (err error) {
+	t := &ticking{tx: tx, q: q, row: row, params: p}
+	if t.win, err = openZones(ctx, q, row, now); err != nil {
 		return err
 	}
-	snapshot, err := takeSnapshot(ctx, q, row, p, win)
+	if p.Sweep {
+		if err := t.tighten(ctx); err != nil {
+			return err
+		}
+	}
+	snapshot, err := t.snapshot(ctx)
 	if err != nil {
 		return err
 	}
 	d := rollout.Decide(snapshot, now)
 	if d.Recall {
-		if err := recall(ctx, q, row.ID); err != nil {
+		if err := recall(ctx, q, &t.row); err != nil {
 			return err
 		}
 	}
 	if d.Release > 0 {
-		if out.Released, err = release(ctx, tx, q, row, d, win, p.Enqueue); err != nil {
+		if out.Released, err = t.release(ctx, d); err != nil {
 			return err
 		}
 		if out.Released == 0 && snapshot.Counts.Outstanding() == 0 { // the rest of the wave is in zones whose window is shut
-			d.State, d.Reason, d.WaveWorked = fleet.RolloutWaiting, win.reason, row.WaveWorked
+			d.State, d.Reason, d.WaveWorked = fleet.RolloutWaiting, t.win.reason, row.WaveWorked
 		}
 	}
 	out.Again = d.Again
-	return saveDecision(ctx, q, row, d, out)
+	return t.save(ctx, row, d, out)
 }
 
-func takeSnapshot(ctx context.Context, q *db.Queries, row db.Rollout, p TickParams, win zones) (rollout.Snapshot, error) {
+// tighten moves the lower bound of what is under way up to the first that is.
+func (t *ticking) tighten(ctx context.Context) error {
+	if t.row.OpenFrom >= t.row.OpenTo {
+		return nil
+	}
+	first, err := t.q.TargetFirstOpen(ctx, db.TargetFirstOpenParams{RolloutID: t.row.ID, OpenFrom: t.row.OpenFrom, OpenTo: t.row.OpenTo})
+	if err != nil {
+		return fmt.Errorf("look for the first target under way: %w", err)
+	}
+	if first == 0 {
+		first = t.row.OpenTo
+	}
+	t.row.OpenFrom = first
+	return nil
+}
+
+func (t *ticking) snapshot(ctx context.Context) (rollout.Snapshot, error) {
+	row := t.row
 	ends := make([]int, len(row.WaveEnds))
 	for i, e := range row.WaveEnds {
 		ends[i] = int(e)
@@ -95,62 +129,80 @@ func takeSnapshot(ctx context.Context, q *db.Queries, row db.Rollout, p TickPara
 		Acknowledged: int(row.Acknowledged), MaxFailures: int(row.MaxFailures),
 		WaveEnds: ends, WaveIndex: int(row.WaveIndex), WaveWorked: row.WaveWorked,
 		SoakUntil: deref(row.SoakUntil), Soak: millis(row.SoakMs), StartAt: deref(row.StartAt),
-		WindowOpen: win.open, WindowNextOpen: win.nextOpen, AccountBlocked: p.AccountBlocked, Horizon: p.Horizon,
+		WindowOpen: t.win.open, WindowNextOpen: t.win.nextOpen, AccountBlocked: t.params.AccountBlocked, Horizon: t.params.Horizon,
 	}
-	if s.Counts.Pending > 0 {
-		first, err := q.TargetPick(ctx, db.TargetPickParams{RolloutID: row.ID, WaveEnd: row.WaveEnds[row.WaveIndex], MaxRows: 1})
-		if err != nil {
-			return s, fmt.Errorf("look for pending targets: %w", err)
-		}
-		s.PendingInWave = len(first) > 0
+	if s.Counts.Pending == 0 {
+		return s, nil
+	}
+	t.most = 1
+	if !t.win.byZone && s.State == fleet.RolloutRunning {
+		t.most = max(1, rollout.Room(s))
+	}
+	end := row.WaveEnds[row.WaveIndex]
+	var err error
+	t.picked, err = t.q.TargetPick(ctx, db.TargetPickParams{
+		RolloutID: row.ID, NextSeq: row.NextSeq, WaveEnd: end, MaxRows: int32(t.most), //nolint:gosec // Bounded by the horizon.
+	})
+	if err != nil {
+		return s, fmt.Errorf("look for pending targets: %w", err)
+	}
+	s.PendingInWave = len(t.picked) > 0
+	t.row.NextSeq = max(row.NextSeq, end+1)
+	if s.PendingInWave {
+		t.row.NextSeq = t.picked[0]
 	}
 	return s, nil
 }
 
 // release queues the next targets of the wave and gives each a job.
-func release(
-	ctx context.Context, tx pgx.Tx, q *db.Queries, row db.Rollout, d rollout.Decision, win zones, enqueue Enqueue,
-) (int, error) {
-	seqs, err := pick(ctx, q, row, d, win)
+func (t *ticking) release(ctx context.Context, d rollout.Decision) (int, error) {
+	seqs, err := t.pick(ctx, d)
 	if err != nil || len(seqs) == 0 {
 		return 0, err
 	}
-	rows, err := q.TargetQueue(ctx, db.TargetQueueParams{
-		RolloutID: row.ID, IncludeOccupied: row.IncludeOccupied, Seqs: seqs,
+	rows, err := t.q.TargetQueue(ctx, db.TargetQueueParams{
+		RolloutID: t.row.ID, IncludeOccupied: t.row.IncludeOccupied, Seqs: seqs,
 	})
 	if err != nil {
 		return 0, fmt.Errorf("release targets: %w", err)
 	}
-	moved, sums := moves{}, totals{}
-	var refs []TargetRef
-	for _, r := range rows {
-		moved.add(row.ID, fleet.TargetPending, r.State)
-		if r.State == fleet.TargetQueued {
-			refs = append(refs, TargetRef{AccountID: row.AccountID, RolloutID: row.ID, Seq: r.Seq})
-			continue
-		}
-		sums.addN(row.AccountID, fleet.Action(row.Action), r.State, fleet.ReasonOccupied, 1)
+	last := seqs[len(seqs)-1]
+	t.row.OpenFrom, t.row.OpenTo = min(t.row.OpenFrom, seqs[0]), max(t.row.OpenTo, last+1)
+	if !t.win.byZone {
+		t.row.NextSeq = last + 1
 	}
+	refs := make([]TargetRef, 0, len(rows))
+	for _, r := range rows {
+		if r.State == fleet.TargetQueued {
+			refs = append(refs, TargetRef{AccountID: t.row.AccountID, RolloutID: t.row.ID, Seq: r.Seq})
+		}
+	}
+	occupied := len(rows) - len(refs)
+	moveCounts(&t.row, fleet.TargetPending, fleet.TargetQueued, len(refs))
+	moveCounts(&t.row, fleet.TargetPending, fleet.TargetSkipped, occupied)
 	if len(refs) > 0 {
-		if err := enqueue(ctx, tx, refs); err != nil {
+		if err := t.params.Enqueue(ctx, t.tx, refs); err != nil {
 			return 0, err
 		}
 	}
-	if err := sums.apply(ctx, q); err != nil {
-		return 0, err
-	}
-	return len(rows), moved.apply(ctx, q)
+	sums := totals{}
+	sums.addN(t.row.AccountID, fleet.Action(t.row.Action), fleet.TargetSkipped, fleet.ReasonOccupied, occupied)
+	return len(rows), sums.apply(ctx, t.q)
 }
 
-// pick finds the targets to release, in order.
-func pick(ctx context.Context, q *db.Queries, row db.Rollout, d rollout.Decision, win zones) (seqs []int32, err error) {
-	end, most := row.WaveEnds[d.WaveIndex], int32(d.Release) //nolint:gosec // Bounded by the horizon.
-	if win.byZone {
-		seqs, err = q.TargetPickInZones(ctx, db.TargetPickInZonesParams{
-			RolloutID: row.ID, WaveEnd: end, Zones: win.names, MaxRows: most,
+// pick finds the targets to release, in order: those the snapshot found, unless they
+// are of another wave by now or have to be of open zones.
+func (t *ticking) pick(ctx context.Context, d rollout.Decision) (seqs []int32, err error) {
+	end, most := t.row.WaveEnds[d.WaveIndex], int32(d.Release) //nolint:gosec // Bounded by the horizon.
+	switch {
+	case t.win.byZone:
+		seqs, err = t.q.TargetPickInZones(ctx, db.TargetPickInZonesParams{
+			RolloutID: t.row.ID, NextSeq: t.row.NextSeq, WaveEnd: end, Zones: t.win.names, MaxRows: most,
 		})
-	} else {
-		seqs, err = q.TargetPick(ctx, db.TargetPickParams{RolloutID: row.ID, WaveEnd: end, MaxRows: most})
+	case d.WaveIndex == int(t.row.WaveIndex) && d.Release <= t.most && !d.Recall:
+		seqs = t.picked[:min(len(t.picked), d.Release)]
+	default:
+		seqs, err = t.q.TargetPick(ctx, db.TargetPickParams{RolloutID: t.row.ID, NextSeq: t.row.NextSeq, WaveEnd: end, MaxRows: most})
 	}
 	if err != nil {
 		return nil, fmt.Errorf("pick targets: %w", err)
@@ -158,25 +210,26 @@ func pick(ctx context.Context, q *db.Queries, row db.Rollout, d rollout.Decision
 	return seqs, nil
 }
 
-// saveDecision writes the row only where the decision changed it.
-func saveDecision(ctx context.Context, q *db.Queries, row db.Rollout, d rollout.Decision, out *TickResult) error {
-	next := row
+// save writes the row where it changed.
+func (t *ticking) save(ctx context.Context, before db.Rollout, d rollout.Decision, out *TickResult) error {
+	next := t.row
 	next.State, next.StateReason = string(d.State), d.Reason
 	next.WaveIndex, next.WaveWorked, next.SoakUntil = int32(d.WaveIndex), d.WaveWorked, timeOrNil(d.SoakUntil) //nolint:gosec // An index of a wave.
-	out.State, out.Changed = d.State, next.State != row.State
-	same := !out.Changed && next.StateReason == row.StateReason && next.WaveIndex == row.WaveIndex &&
-		next.WaveWorked == row.WaveWorked && deref(next.SoakUntil).Equal(deref(row.SoakUntil)) &&
-		!d.Ended && (row.StartedAt != nil || d.State != fleet.RolloutRunning)
-	if same {
+	if deref(next.SoakUntil).Equal(deref(before.SoakUntil)) {
+		next.SoakUntil = before.SoakUntil
+	}
+	out.State, out.Changed = d.State, next.State != before.State
+	starts := before.StartedAt == nil && d.State == fleet.RolloutRunning
+	if saved(next, false) == saved(before, false) && !d.Ended && !starts {
 		return nil
 	}
-	if err := setState(ctx, q, next, d.Ended); err != nil {
+	if err := saveRollout(ctx, t.q, next, d.Ended); err != nil {
 		return err
 	}
 	if !out.Changed {
 		return nil
 	}
-	if err := q.RolloutNotify(ctx, strconv.FormatInt(row.ID, 10)); err != nil {
+	if err := t.q.RolloutNotify(ctx, strconv.FormatInt(before.ID, 10)); err != nil {
 		return fmt.Errorf("tell of the change: %w", err)
 	}
 	return nil

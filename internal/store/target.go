@@ -114,10 +114,10 @@ func (s *Store) lookAtUnits(ctx context.Context, claimed []ClaimedTarget, sights
 			return fmt.Errorf("look at units: unit %d is gone", sights.UnitRows[i])
 		}
 		claimed[i].UnitID, claimed[i].Occupancy = r.UnitID, fleet.Occupancy(r.Occupancy)
-		if r.Status != nil {
+		if r.Status != "" {
 			claimed[i].Observed = &fleet.Observation{
-				Status: fleet.Status(*r.Status), Stage: fleet.Stage(deref(r.Stage)),
-				AccountLink: fleet.LinkStatus(deref(r.AccountLink)), ObservedAt: deref(r.ObservedAt),
+				Status: fleet.Status(r.Status), Stage: fleet.Stage(r.Stage),
+				AccountLink: fleet.LinkStatus(r.AccountLink), ObservedAt: r.ObservedAt,
 			}
 		}
 	}
@@ -290,21 +290,22 @@ func (s *Store) AdoptOrphans(ctx context.Context) (int, error) {
 	for id, p := range orphans {
 		err := s.inTx(ctx, func(tx pgx.Tx) error {
 			q := db.New(tx)
-			if _, err := q.RolloutLockMany(ctx, []int64{id}); err != nil {
+			locked, err := q.RolloutLock(ctx, id)
+			if err != nil {
 				return fmt.Errorf("lock rollout: %w", err)
 			}
 			rows, err := q.TargetAdopt(ctx, *p)
 			if err != nil {
 				return fmt.Errorf("adopt orphans: %w", err)
 			}
-			moved := moves{}
+			row := locked.Rollout
 			for _, r := range rows {
 				if r.Prior == fleet.TargetRunning {
-					moved.add(id, r.Prior, fleet.TargetVerifying)
+					moveCounts(&row, r.Prior, fleet.TargetVerifying, 1)
 				}
 			}
 			adopted += len(rows)
-			return moved.apply(ctx, q)
+			return saveRollout(ctx, q, row, row.EndedAt != nil)
 		})
 		if err != nil {
 			return adopted, err

@@ -64,6 +64,7 @@ recorded AS (
     UPDATE targets
     SET
         state = given.becomes,
+        odd = CASE WHEN given.becomes IN ('failed', 'skipped', 'canceled') THEN given.becomes END,
         reason = given.reason,
         message = given.message,
         attempts = given.attempts,
@@ -87,6 +88,7 @@ recorded AS (
         AND targets.process_id = $3::bigint
     RETURNING
         targets.rollout_id,
+        targets.seq,
         targets.unit_id,
         targets.state,
         targets.reason,
@@ -109,6 +111,7 @@ moved AS (
         n_failed = locked.n_failed + m.failed,
         n_skipped = locked.n_skipped + m.skipped,
         n_canceled = locked.n_canceled + m.canceled,
+        next_seq = least(locked.next_seq, m.first_pending),
         requests = locked.requests + m.spent,
         throttled = locked.throttled + m.throttled
     FROM (
@@ -116,6 +119,7 @@ moved AS (
             rollout_id,
             count(*) AS n,
             count(*) FILTER (WHERE state = 'pending') AS pending,
+            min(seq) FILTER (WHERE state = 'pending') AS first_pending,
             count(*) FILTER (WHERE state = 'queued') AS queued,
             count(*) FILTER (WHERE state = 'verifying') AS verifying,
             count(*) FILTER (WHERE state = 'succeeded') AS succeeded,

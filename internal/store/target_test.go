@@ -369,9 +369,9 @@ func TestClaimsAndRecordsThatWaitedCountWhatTheyFound(t *testing.T) {
 
 	var claimed []store.ClaimedTarget
 	meanwhile(func() (err error) { claimed, err = y.ClaimTargets(t.Context(), y.process, jobs); return err },
-		"UPDATE targets SET state = 'verifying' WHERE seq = 1",
+		"UPDATE targets SET state = 'verifying', next_at = 'infinity' WHERE seq = 1",
 		"UPDATE targets SET state = 'pending' WHERE seq = 2",
-		"UPDATE rollouts SET n_queued = 1, n_verifying = 1, n_pending = 1")
+		"UPDATE rollouts SET n_queued = 1, n_verifying = 1, n_pending = 1, next_seq = 2")
 	require.Equal(t, fleet.Counts{Pending: 1, Running: 2}, y.whole(t, r.ID).Counts)
 	priors := map[int32]fleet.TargetState{}
 	for _, c := range claimed {
@@ -383,7 +383,7 @@ func TestClaimsAndRecordsThatWaitedCountWhatTheyFound(t *testing.T) {
 	meanwhile(func() error {
 		return y.RecordTargets(t.Context(), y.process, []store.TargetRecord{held, succeed(claimed[1])})
 	},
-		"UPDATE targets SET state = 'canceled' WHERE seq = 2",
+		"UPDATE targets SET state = 'canceled', odd = 'canceled' WHERE seq = 2",
 		"UPDATE rollouts SET state = 'canceled', n_pending = 0, n_canceled = 1")
 	got := y.whole(t, r.ID)
 	require.Equal(t, fleet.Counts{Succeeded: 1, Canceled: 2}, got.Counts)

@@ -6,8 +6,6 @@ package db
 
 import (
 	"time"
-
-	"fleetd/internal/fleet"
 )
 
 type Account struct {
@@ -94,33 +92,9 @@ type Rollout struct {
 	EndedAt             *time.Time
 	NextSeq             int32
 	OpenFrom            int32
+	OpenTo              int32
 	Origin              string
 	RollbackOf          *int64
-}
-
-type Target struct {
-	RolloutID   int64
-	Seq         int32
-	UnitID      int64
-	State       fleet.TargetState
-	Attempts    int16
-	Writes      int16
-	Requests    int32
-	JobID       *int64
-	ProcessID   *int64
-	NextAt      *time.Time
-	StartedAt   *time.Time
-	EndedAt     *time.Time
-	VerifyBy    *time.Time
-	ClaimedFrom *fleet.TargetState
-	Reason      string
-	Message     string
-	RequestID   string
-	Before      []byte
-	After       []byte
-	Odd         *fleet.TargetState
-	WantStage   *string
-	OnlyIf      []byte
 }
 
 type Token struct {

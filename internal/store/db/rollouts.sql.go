@@ -10,50 +10,9 @@ import (
 	"time"
 )
 
-const rolloutAddCounts = `-- name: RolloutAddCounts :exec
-UPDATE rollouts
-SET
-    n_pending = n_pending + $1,
-    n_queued = n_queued + $2,
-    n_running = n_running + $3,
-    n_verifying = n_verifying + $4,
-    n_succeeded = n_succeeded + $5,
-    n_failed = n_failed + $6,
-    n_skipped = n_skipped + $7,
-    n_canceled = n_canceled + $8
-WHERE id = $9
-`
-
-type RolloutAddCountsParams struct {
-	Pending   int32
-	Queued    int32
-	Running   int32
-	Verifying int32
-	Succeeded int32
-	Failed    int32
-	Skipped   int32
-	Canceled  int32
-	ID        int64
-}
-
-func (q *Queries) RolloutAddCounts(ctx context.Context, arg RolloutAddCountsParams) error {
-	_, err := q.db.Exec(ctx, rolloutAddCounts,
-		arg.Pending,
-		arg.Queued,
-		arg.Running,
-		arg.Verifying,
-		arg.Succeeded,
-		arg.Failed,
-		arg.Skipped,
-		arg.Canceled,
-		arg.ID,
-	)
-	return err
-}
-
 const rolloutByID = `-- name: RolloutByID :one
 SELECT
-    rollouts.id, rollouts.key, rollouts.account_id, rollouts.action, rollouts.skill_id, rollouts.stage, rollouts.state, rollouts.state_reason, rollouts.selector, rollouts.targets, rollouts.wave_ends, rollouts.wave_index, rollouts.wave_worked, rollouts.soak_until, rollouts.soak_ms, rollouts.max_failures, rollouts.acknowledged, rollouts.window_start, rollouts.window_end, rollouts.timezone, rollouts.start_at, rollouts.verify_timeout_ms, rollouts.observation_max_age_ms, rollouts.include_occupied, rollouts.weight, rollouts.price_requests, rollouts.price_minutes, rollouts.n_pending, rollouts.n_queued, rollouts.n_running, rollouts.n_verifying, rollouts.n_succeeded, rollouts.n_failed, rollouts.n_skipped, rollouts.n_canceled, rollouts.requests, rollouts.throttled, rollouts.created_by, rollouts.reason, rollouts.created_at, rollouts.started_at, rollouts.ended_at, rollouts.next_seq, rollouts.open_from, rollouts.origin, rollouts.rollback_of,
+    rollouts.id, rollouts.key, rollouts.account_id, rollouts.action, rollouts.skill_id, rollouts.stage, rollouts.state, rollouts.state_reason, rollouts.selector, rollouts.targets, rollouts.wave_ends, rollouts.wave_index, rollouts.wave_worked, rollouts.soak_until, rollouts.soak_ms, rollouts.max_failures, rollouts.acknowledged, rollouts.window_start, rollouts.window_end, rollouts.timezone, rollouts.start_at, rollouts.verify_timeout_ms, rollouts.observation_max_age_ms, rollouts.include_occupied, rollouts.weight, rollouts.price_requests, rollouts.price_minutes, rollouts.n_pending, rollouts.n_queued, rollouts.n_running, rollouts.n_verifying, rollouts.n_succeeded, rollouts.n_failed, rollouts.n_skipped, rollouts.n_canceled, rollouts.requests, rollouts.throttled, rollouts.created_by, rollouts.reason, rollouts.created_at, rollouts.started_at, rollouts.ended_at, rollouts.next_seq, rollouts.open_from, rollouts.open_to, rollouts.origin, rollouts.rollback_of,
     accounts.name AS account,
     skills.skill_id AS skill,
     budgets.rate AS budget_rate
@@ -119,6 +78,7 @@ func (q *Queries) RolloutByID(ctx context.Context, id int64) (RolloutByIDRow, er
 		&i.Rollout.EndedAt,
 		&i.Rollout.NextSeq,
 		&i.Rollout.OpenFrom,
+		&i.Rollout.OpenTo,
 		&i.Rollout.Origin,
 		&i.Rollout.RollbackOf,
 		&i.Account,
@@ -130,7 +90,7 @@ func (q *Queries) RolloutByID(ctx context.Context, id int64) (RolloutByIDRow, er
 
 const rolloutByKey = `-- name: RolloutByKey :one
 SELECT
-    rollouts.id, rollouts.key, rollouts.account_id, rollouts.action, rollouts.skill_id, rollouts.stage, rollouts.state, rollouts.state_reason, rollouts.selector, rollouts.targets, rollouts.wave_ends, rollouts.wave_index, rollouts.wave_worked, rollouts.soak_until, rollouts.soak_ms, rollouts.max_failures, rollouts.acknowledged, rollouts.window_start, rollouts.window_end, rollouts.timezone, rollouts.start_at, rollouts.verify_timeout_ms, rollouts.observation_max_age_ms, rollouts.include_occupied, rollouts.weight, rollouts.price_requests, rollouts.price_minutes, rollouts.n_pending, rollouts.n_queued, rollouts.n_running, rollouts.n_verifying, rollouts.n_succeeded, rollouts.n_failed, rollouts.n_skipped, rollouts.n_canceled, rollouts.requests, rollouts.throttled, rollouts.created_by, rollouts.reason, rollouts.created_at, rollouts.started_at, rollouts.ended_at, rollouts.next_seq, rollouts.open_from, rollouts.origin, rollouts.rollback_of,
+    rollouts.id, rollouts.key, rollouts.account_id, rollouts.action, rollouts.skill_id, rollouts.stage, rollouts.state, rollouts.state_reason, rollouts.selector, rollouts.targets, rollouts.wave_ends, rollouts.wave_index, rollouts.wave_worked, rollouts.soak_until, rollouts.soak_ms, rollouts.max_failures, rollouts.acknowledged, rollouts.window_start, rollouts.window_end, rollouts.timezone, rollouts.start_at, rollouts.verify_timeout_ms, rollouts.observation_max_age_ms, rollouts.include_occupied, rollouts.weight, rollouts.price_requests, rollouts.price_minutes, rollouts.n_pending, rollouts.n_queued, rollouts.n_running, rollouts.n_verifying, rollouts.n_succeeded, rollouts.n_failed, rollouts.n_skipped, rollouts.n_canceled, rollouts.requests, rollouts.throttled, rollouts.created_by, rollouts.reason, rollouts.created_at, rollouts.started_at, rollouts.ended_at, rollouts.next_seq, rollouts.open_from, rollouts.open_to, rollouts.origin, rollouts.rollback_of,
     accounts.name AS account,
     skills.skill_id AS skill,
     budgets.rate AS budget_rate
@@ -196,6 +156,7 @@ func (q *Queries) RolloutByKey(ctx context.Context, key string) (RolloutByKeyRow
 		&i.Rollout.EndedAt,
 		&i.Rollout.NextSeq,
 		&i.Rollout.OpenFrom,
+		&i.Rollout.OpenTo,
 		&i.Rollout.Origin,
 		&i.Rollout.RollbackOf,
 		&i.Account,
@@ -336,7 +297,7 @@ func (q *Queries) RolloutInsert(ctx context.Context, arg RolloutInsertParams) (i
 
 const rolloutList = `-- name: RolloutList :many
 SELECT
-    rollouts.id, rollouts.key, rollouts.account_id, rollouts.action, rollouts.skill_id, rollouts.stage, rollouts.state, rollouts.state_reason, rollouts.selector, rollouts.targets, rollouts.wave_ends, rollouts.wave_index, rollouts.wave_worked, rollouts.soak_until, rollouts.soak_ms, rollouts.max_failures, rollouts.acknowledged, rollouts.window_start, rollouts.window_end, rollouts.timezone, rollouts.start_at, rollouts.verify_timeout_ms, rollouts.observation_max_age_ms, rollouts.include_occupied, rollouts.weight, rollouts.price_requests, rollouts.price_minutes, rollouts.n_pending, rollouts.n_queued, rollouts.n_running, rollouts.n_verifying, rollouts.n_succeeded, rollouts.n_failed, rollouts.n_skipped, rollouts.n_canceled, rollouts.requests, rollouts.throttled, rollouts.created_by, rollouts.reason, rollouts.created_at, rollouts.started_at, rollouts.ended_at, rollouts.next_seq, rollouts.open_from, rollouts.origin, rollouts.rollback_of,
+    rollouts.id, rollouts.key, rollouts.account_id, rollouts.action, rollouts.skill_id, rollouts.stage, rollouts.state, rollouts.state_reason, rollouts.selector, rollouts.targets, rollouts.wave_ends, rollouts.wave_index, rollouts.wave_worked, rollouts.soak_until, rollouts.soak_ms, rollouts.max_failures, rollouts.acknowledged, rollouts.window_start, rollouts.window_end, rollouts.timezone, rollouts.start_at, rollouts.verify_timeout_ms, rollouts.observation_max_age_ms, rollouts.include_occupied, rollouts.weight, rollouts.price_requests, rollouts.price_minutes, rollouts.n_pending, rollouts.n_queued, rollouts.n_running, rollouts.n_verifying, rollouts.n_succeeded, rollouts.n_failed, rollouts.n_skipped, rollouts.n_canceled, rollouts.requests, rollouts.throttled, rollouts.created_by, rollouts.reason, rollouts.created_at, rollouts.started_at, rollouts.ended_at, rollouts.next_seq, rollouts.open_from, rollouts.open_to, rollouts.origin, rollouts.rollback_of,
     accounts.name AS account,
     skills.skill_id AS skill,
     budgets.rate AS budget_rate
@@ -427,6 +388,7 @@ func (q *Queries) RolloutList(ctx context.Context, arg RolloutListParams) ([]Rol
 			&i.Rollout.EndedAt,
 			&i.Rollout.NextSeq,
 			&i.Rollout.OpenFrom,
+			&i.Rollout.OpenTo,
 			&i.Rollout.Origin,
 			&i.Rollout.RollbackOf,
 			&i.Account,
@@ -445,7 +407,7 @@ func (q *Queries) RolloutList(ctx context.Context, arg RolloutListParams) ([]Rol
 
 const rolloutLock = `-- name: RolloutLock :one
 SELECT
-    rollouts.id, rollouts.key, rollouts.account_id, rollouts.action, rollouts.skill_id, rollouts.stage, rollouts.state, rollouts.state_reason, rollouts.selector, rollouts.targets, rollouts.wave_ends, rollouts.wave_index, rollouts.wave_worked, rollouts.soak_until, rollouts.soak_ms, rollouts.max_failures, rollouts.acknowledged, rollouts.window_start, rollouts.window_end, rollouts.timezone, rollouts.start_at, rollouts.verify_timeout_ms, rollouts.observation_max_age_ms, rollouts.include_occupied, rollouts.weight, rollouts.price_requests, rollouts.price_minutes, rollouts.n_pending, rollouts.n_queued, rollouts.n_running, rollouts.n_verifying, rollouts.n_succeeded, rollouts.n_failed, rollouts.n_skipped, rollouts.n_canceled, rollouts.requests, rollouts.throttled, rollouts.created_by, rollouts.reason, rollouts.created_at, rollouts.started_at, rollouts.ended_at, rollouts.next_seq, rollouts.open_from, rollouts.origin, rollouts.rollback_of,
+    rollouts.id, rollouts.key, rollouts.account_id, rollouts.action, rollouts.skill_id, rollouts.stage, rollouts.state, rollouts.state_reason, rollouts.selector, rollouts.targets, rollouts.wave_ends, rollouts.wave_index, rollouts.wave_worked, rollouts.soak_until, rollouts.soak_ms, rollouts.max_failures, rollouts.acknowledged, rollouts.window_start, rollouts.window_end, rollouts.timezone, rollouts.start_at, rollouts.verify_timeout_ms, rollouts.observation_max_age_ms, rollouts.include_occupied, rollouts.weight, rollouts.price_requests, rollouts.price_minutes, rollouts.n_pending, rollouts.n_queued, rollouts.n_running, rollouts.n_verifying, rollouts.n_succeeded, rollouts.n_failed, rollouts.n_skipped, rollouts.n_canceled, rollouts.requests, rollouts.throttled, rollouts.created_by, rollouts.reason, rollouts.created_at, rollouts.started_at, rollouts.ended_at, rollouts.next_seq, rollouts.open_from, rollouts.open_to, rollouts.origin, rollouts.rollback_of,
     now()::timestamptz AS now
 FROM rollouts
 WHERE id = $1
@@ -505,6 +467,7 @@ func (q *Queries) RolloutLock(ctx context.Context, id int64) (RolloutLockRow, er
 		&i.Rollout.EndedAt,
 		&i.Rollout.NextSeq,
 		&i.Rollout.OpenFrom,
+		&i.Rollout.OpenTo,
 		&i.Rollout.Origin,
 		&i.Rollout.RollbackOf,
 		&i.Now,
@@ -514,7 +477,7 @@ func (q *Queries) RolloutLock(ctx context.Context, id int64) (RolloutLockRow, er
 
 const rolloutLockKey = `-- name: RolloutLockKey :one
 SELECT
-    rollouts.id, rollouts.key, rollouts.account_id, rollouts.action, rollouts.skill_id, rollouts.stage, rollouts.state, rollouts.state_reason, rollouts.selector, rollouts.targets, rollouts.wave_ends, rollouts.wave_index, rollouts.wave_worked, rollouts.soak_until, rollouts.soak_ms, rollouts.max_failures, rollouts.acknowledged, rollouts.window_start, rollouts.window_end, rollouts.timezone, rollouts.start_at, rollouts.verify_timeout_ms, rollouts.observation_max_age_ms, rollouts.include_occupied, rollouts.weight, rollouts.price_requests, rollouts.price_minutes, rollouts.n_pending, rollouts.n_queued, rollouts.n_running, rollouts.n_verifying, rollouts.n_succeeded, rollouts.n_failed, rollouts.n_skipped, rollouts.n_canceled, rollouts.requests, rollouts.throttled, rollouts.created_by, rollouts.reason, rollouts.created_at, rollouts.started_at, rollouts.ended_at, rollouts.next_seq, rollouts.open_from, rollouts.origin, rollouts.rollback_of,
+    rollouts.id, rollouts.key, rollouts.account_id, rollouts.action, rollouts.skill_id, rollouts.stage, rollouts.state, rollouts.state_reason, rollouts.selector, rollouts.targets, rollouts.wave_ends, rollouts.wave_index, rollouts.wave_worked, rollouts.soak_until, rollouts.soak_ms, rollouts.max_failures, rollouts.acknowledged, rollouts.window_start, rollouts.window_end, rollouts.timezone, rollouts.start_at, rollouts.verify_timeout_ms, rollouts.observation_max_age_ms, rollouts.include_occupied, rollouts.weight, rollouts.price_requests, rollouts.price_minutes, rollouts.n_pending, rollouts.n_queued, rollouts.n_running, rollouts.n_verifying, rollouts.n_succeeded, rollouts.n_failed, rollouts.n_skipped, rollouts.n_canceled, rollouts.requests, rollouts.throttled, rollouts.created_by, rollouts.reason, rollouts.created_at, rollouts.started_at, rollouts.ended_at, rollouts.next_seq, rollouts.open_from, rollouts.open_to, rollouts.origin, rollouts.rollback_of,
     now()::timestamptz AS now
 FROM rollouts
 WHERE key = $1
@@ -574,6 +537,7 @@ func (q *Queries) RolloutLockKey(ctx context.Context, key string) (RolloutLockKe
 		&i.Rollout.EndedAt,
 		&i.Rollout.NextSeq,
 		&i.Rollout.OpenFrom,
+		&i.Rollout.OpenTo,
 		&i.Rollout.Origin,
 		&i.Rollout.RollbackOf,
 		&i.Now,
@@ -733,7 +697,7 @@ func (q *Queries) RolloutOverlaps(ctx context.Context, arg RolloutOverlapsParams
 	return items, nil
 }
 
-const rolloutSetState = `-- name: RolloutSetState :exec
+const rolloutSave = `-- name: RolloutSave :exec
 UPDATE rollouts
 SET
     state = $1,
@@ -742,31 +706,66 @@ SET
     wave_worked = $4,
     soak_until = $5,
     acknowledged = $6,
-    started_at = CASE WHEN $7::boolean THEN coalesce(started_at, now()) ELSE started_at END,
-    ended_at = CASE WHEN $8::boolean THEN coalesce(ended_at, now()) ELSE NULL END
-WHERE id = $9
+    next_seq = $7,
+    open_from = $8,
+    open_to = $9,
+    n_pending = $10,
+    n_queued = $11,
+    n_running = $12,
+    n_verifying = $13,
+    n_succeeded = $14,
+    n_failed = $15,
+    n_skipped = $16,
+    n_canceled = $17,
+    started_at = CASE WHEN $18::boolean THEN coalesce(started_at, now()) ELSE started_at END,
+    ended_at = CASE WHEN $19::boolean THEN coalesce(ended_at, now()) ELSE NULL END
+WHERE id = $20
 `
 
-type RolloutSetStateParams struct {
+type RolloutSaveParams struct {
 	State        string
 	StateReason  string
 	WaveIndex    int32
 	WaveWorked   bool
 	SoakUntil    *time.Time
 	Acknowledged int32
+	NextSeq      int32
+	OpenFrom     int32
+	OpenTo       int32
+	NPending     int32
+	NQueued      int32
+	NRunning     int32
+	NVerifying   int32
+	NSucceeded   int32
+	NFailed      int32
+	NSkipped     int32
+	NCanceled    int32
 	Started      bool
 	Ended        bool
 	ID           int64
 }
 
-func (q *Queries) RolloutSetState(ctx context.Context, arg RolloutSetStateParams) error {
-	_, err := q.db.Exec(ctx, rolloutSetState,
+// What a locked rollout has become. Its row is as it was read under the lock, so
+// every value is whole: only requests and throttled belong to others.
+func (q *Queries) RolloutSave(ctx context.Context, arg RolloutSaveParams) error {
+	_, err := q.db.Exec(ctx, rolloutSave,
 		arg.State,
 		arg.StateReason,
 		arg.WaveIndex,
 		arg.WaveWorked,
 		arg.SoakUntil,
 		arg.Acknowledged,
+		arg.NextSeq,
+		arg.OpenFrom,
+		arg.OpenTo,
+		arg.NPending,
+		arg.NQueued,
+		arg.NRunning,
+		arg.NVerifying,
+		arg.NSucceeded,
+		arg.NFailed,
+		arg.NSkipped,
+		arg.NCanceled,
 		arg.Started,
 		arg.Ended,
 		arg.ID,

@@ -13,13 +13,26 @@ import (
 )
 
 const observedForget = `-- name: ObservedForget :exec
-DELETE FROM observed
-USING targets, rollouts
+INSERT INTO observed (unit_id, skill_id, status, stage, account_link, observed_at, changed_at)
+SELECT
+    targets.unit_id,
+    rollouts.skill_id,
+    '',
+    '',
+    '',
+    now(),
+    now()
+FROM targets
+JOIN rollouts ON rollouts.id = targets.rollout_id
 WHERE targets.rollout_id = $1
     AND targets.seq = ANY ($2::integer[])
-    AND rollouts.id = $1
-    AND observed.unit_id = targets.unit_id
-    AND observed.skill_id = rollouts.skill_id
+ON CONFLICT (unit_id, skill_id) DO UPDATE
+SET
+    status = '',
+    stage = '',
+    account_link = '',
+    observed_at = excluded.observed_at,
+    changed_at = excluded.changed_at
 `
 
 type ObservedForgetParams struct {
@@ -27,7 +40,8 @@ type ObservedForgetParams struct {
 	Seqs      []int32
 }
 
-// What was seen of a unit is no ground for anything while a write is in doubt.
+// What was seen of a unit is no ground for anything while a write is in doubt: an
+// empty status says so, also where there was no row, which may mean absent.
 func (q *Queries) ObservedForget(ctx context.Context, arg ObservedForgetParams) error {
 	_, err := q.db.Exec(ctx, observedForget, arg.RolloutID, arg.Seqs)
 	return err
@@ -52,7 +66,7 @@ FROM (
     ) AS w
     JOIN targets AS t ON t.rollout_id = $1 AND t.seq = w.seq AND coalesce(t.job_id, 0) = w.job_id
     WHERE t.state IN ('queued', 'running', 'verifying')
-        AND t.next_at IS NULL
+        AND (t.next_at IS NULL OR t.next_at = 'infinity')
 ) AS orphan
 WHERE targets.rollout_id = $1
     AND targets.seq = orphan.seq
@@ -92,39 +106,54 @@ func (q *Queries) TargetAdopt(ctx context.Context, arg TargetAdoptParams) ([]Tar
 	return items, nil
 }
 
-const targetCancel = `-- name: TargetCancel :execrows
-UPDATE targets
-SET
-    state = 'canceled',
-    next_at = NULL,
-    ended_at = now()
-WHERE targets.rollout_id = $1
-    AND targets.seq IN (
-        SELECT t.seq
-        FROM targets AS t
-        WHERE t.rollout_id = $1
-            AND t.state = 'pending'
-        LIMIT $2
-    )
+const targetCancel = `-- name: TargetCancel :one
+WITH canceled AS (
+    UPDATE targets
+    SET
+        state = 'canceled',
+        odd = 'canceled',
+        next_at = NULL,
+        ended_at = now()
+    WHERE targets.rollout_id = $1
+        AND targets.seq IN (
+            SELECT t.seq
+            FROM targets AS t
+            WHERE t.rollout_id = $1
+                AND t.state = 'pending'
+                AND t.seq >= $2
+            ORDER BY t.seq
+            LIMIT $3
+        )
+    RETURNING targets.seq
+)
+SELECT
+    count(*)::integer AS n,
+    coalesce(max(seq), 0)::integer AS last
+FROM canceled
 `
 
 type TargetCancelParams struct {
 	RolloutID int64
+	NextSeq   int32
 	MaxRows   int32
 }
 
+type TargetCancelRow struct {
+	N    int32
+	Last int32
+}
+
 // One chunk of what has not started.
-func (q *Queries) TargetCancel(ctx context.Context, arg TargetCancelParams) (int64, error) {
-	result, err := q.db.Exec(ctx, targetCancel, arg.RolloutID, arg.MaxRows)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
+func (q *Queries) TargetCancel(ctx context.Context, arg TargetCancelParams) (TargetCancelRow, error) {
+	row := q.db.QueryRow(ctx, targetCancel, arg.RolloutID, arg.NextSeq, arg.MaxRows)
+	var i TargetCancelRow
+	err := row.Scan(&i.N, &i.Last)
+	return i, err
 }
 
 const targetClaim = `-- name: TargetClaim :many
 WITH locked AS (
-    SELECT id, key, account_id, action, skill_id, stage, state, state_reason, selector, targets, wave_ends, wave_index, wave_worked, soak_until, soak_ms, max_failures, acknowledged, window_start, window_end, timezone, start_at, verify_timeout_ms, observation_max_age_ms, include_occupied, weight, price_requests, price_minutes, n_pending, n_queued, n_running, n_verifying, n_succeeded, n_failed, n_skipped, n_canceled, requests, throttled, created_by, reason, created_at, started_at, ended_at, next_seq, open_from, origin, rollback_of
+    SELECT id, key, account_id, action, skill_id, stage, state, state_reason, selector, targets, wave_ends, wave_index, wave_worked, soak_until, soak_ms, max_failures, acknowledged, window_start, window_end, timezone, start_at, verify_timeout_ms, observation_max_age_ms, include_occupied, weight, price_requests, price_minutes, n_pending, n_queued, n_running, n_verifying, n_succeeded, n_failed, n_skipped, n_canceled, requests, throttled, created_by, reason, created_at, started_at, ended_at, next_seq, open_from, open_to, origin, rollback_of
     FROM rollouts
     WHERE id = ANY ($1::bigint[])
 ),
@@ -135,7 +164,7 @@ claimed AS (
         state = 'running',
         job_id = want.job_id,
         process_id = $2,
-        next_at = NULL,
+        next_at = CASE WHEN targets.next_at IS NOT NULL THEN 'infinity'::timestamptz END,
         started_at = coalesce(targets.started_at, now())
     FROM locked
     JOIN (
@@ -272,7 +301,7 @@ func (q *Queries) TargetClaim(ctx context.Context, arg TargetClaimParams) ([]Tar
 
 const targetDue = `-- name: TargetDue :many
 UPDATE targets
-SET next_at = NULL
+SET next_at = 'infinity'
 FROM (
     SELECT
         t.rollout_id,
@@ -322,7 +351,7 @@ const targetFailedUnits = `-- name: TargetFailedUnits :many
 SELECT unit_id
 FROM targets
 WHERE rollout_id = $1
-    AND state = 'failed'
+    AND odd = 'failed'
     AND (cardinality($2::text[]) = 0 OR reason = ANY ($2::text[]))
 `
 
@@ -351,39 +380,86 @@ func (q *Queries) TargetFailedUnits(ctx context.Context, arg TargetFailedUnitsPa
 	return items, nil
 }
 
+const targetFirstOpen = `-- name: TargetFirstOpen :one
+SELECT coalesce(min(seq), 0)::integer
+FROM targets
+WHERE rollout_id = $1
+    AND seq >= $2
+    AND seq < $3
+    AND state IN ('queued', 'running', 'verifying')
+    AND next_at IS NULL
+`
+
+type TargetFirstOpenParams struct {
+	RolloutID int64
+	OpenFrom  int32
+	OpenTo    int32
+}
+
+// The first target under way within bounds, or 0.
+func (q *Queries) TargetFirstOpen(ctx context.Context, arg TargetFirstOpenParams) (int32, error) {
+	row := q.db.QueryRow(ctx, targetFirstOpen, arg.RolloutID, arg.OpenFrom, arg.OpenTo)
+	var column_1 int32
+	err := row.Scan(&column_1)
+	return column_1, err
+}
+
 const targetList = `-- name: TargetList :many
 SELECT
-    targets.rollout_id, targets.seq, targets.unit_id, targets.state, targets.attempts, targets.writes, targets.requests, targets.job_id, targets.process_id, targets.next_at, targets.started_at, targets.ended_at, targets.verify_by, targets.claimed_from, targets.reason, targets.message, targets.request_id, targets.before, targets.after, targets.odd, targets.want_stage, targets.only_if,
+    targets.seq,
+    targets.state,
+    targets.reason,
+    targets.message,
+    targets.attempts,
+    targets.requests,
+    targets.request_id,
+    targets.started_at,
+    targets.ended_at,
+    targets.before,
+    targets.after,
     units.unit_id AS unit,
     units.property
 FROM targets
 JOIN units ON units.id = targets.unit_id
 WHERE targets.rollout_id = $1
     AND targets.seq > $2
-    AND ($3::text = '' OR targets.reason = $3)
-    AND ($4::text = '' OR units.property = $4)
+    AND ($3::text = '' OR targets.state = $3::target_state)
+    AND ($4::text = '' OR targets.reason = $4)
+    AND ($5::text = '' OR units.property = $5)
 ORDER BY targets.seq
-LIMIT $5
+LIMIT $6
 `
 
 type TargetListParams struct {
 	RolloutID int64
 	AfterSeq  int32
+	State     string
 	Reason    string
 	Property  string
 	MaxRows   int32
 }
 
 type TargetListRow struct {
-	Target   Target
-	Unit     string
-	Property string
+	Seq       int32
+	State     fleet.TargetState
+	Reason    string
+	Message   string
+	Attempts  int16
+	Requests  int32
+	RequestID string
+	StartedAt *time.Time
+	EndedAt   *time.Time
+	Before    []byte
+	After     []byte
+	Unit      string
+	Property  string
 }
 
 func (q *Queries) TargetList(ctx context.Context, arg TargetListParams) ([]TargetListRow, error) {
 	rows, err := q.db.Query(ctx, targetList,
 		arg.RolloutID,
 		arg.AfterSeq,
+		arg.State,
 		arg.Reason,
 		arg.Property,
 		arg.MaxRows,
@@ -396,28 +472,17 @@ func (q *Queries) TargetList(ctx context.Context, arg TargetListParams) ([]Targe
 	for rows.Next() {
 		var i TargetListRow
 		if err := rows.Scan(
-			&i.Target.RolloutID,
-			&i.Target.Seq,
-			&i.Target.UnitID,
-			&i.Target.State,
-			&i.Target.Attempts,
-			&i.Target.Writes,
-			&i.Target.Requests,
-			&i.Target.JobID,
-			&i.Target.ProcessID,
-			&i.Target.NextAt,
-			&i.Target.StartedAt,
-			&i.Target.EndedAt,
-			&i.Target.VerifyBy,
-			&i.Target.ClaimedFrom,
-			&i.Target.Reason,
-			&i.Target.Message,
-			&i.Target.RequestID,
-			&i.Target.Before,
-			&i.Target.After,
-			&i.Target.Odd,
-			&i.Target.WantStage,
-			&i.Target.OnlyIf,
+			&i.Seq,
+			&i.State,
+			&i.Reason,
+			&i.Message,
+			&i.Attempts,
+			&i.Requests,
+			&i.RequestID,
+			&i.StartedAt,
+			&i.EndedAt,
+			&i.Before,
+			&i.After,
 			&i.Unit,
 			&i.Property,
 		); err != nil {
@@ -431,15 +496,25 @@ func (q *Queries) TargetList(ctx context.Context, arg TargetListParams) ([]Targe
 	return items, nil
 }
 
-const targetListByState = `-- name: TargetListByState :many
+const targetListOdd = `-- name: TargetListOdd :many
 SELECT
-    targets.rollout_id, targets.seq, targets.unit_id, targets.state, targets.attempts, targets.writes, targets.requests, targets.job_id, targets.process_id, targets.next_at, targets.started_at, targets.ended_at, targets.verify_by, targets.claimed_from, targets.reason, targets.message, targets.request_id, targets.before, targets.after, targets.odd, targets.want_stage, targets.only_if,
+    targets.seq,
+    targets.state,
+    targets.reason,
+    targets.message,
+    targets.attempts,
+    targets.requests,
+    targets.request_id,
+    targets.started_at,
+    targets.ended_at,
+    targets.before,
+    targets.after,
     units.unit_id AS unit,
     units.property
 FROM targets
 JOIN units ON units.id = targets.unit_id
 WHERE targets.rollout_id = $1
-    AND targets.state = $2
+    AND targets.odd = $2::target_state
     AND targets.seq > $3
     AND ($4::text = '' OR targets.reason = $4)
     AND ($5::text = '' OR units.property = $5)
@@ -447,7 +522,7 @@ ORDER BY targets.seq
 LIMIT $6
 `
 
-type TargetListByStateParams struct {
+type TargetListOddParams struct {
 	RolloutID int64
 	State     fleet.TargetState
 	AfterSeq  int32
@@ -456,15 +531,26 @@ type TargetListByStateParams struct {
 	MaxRows   int32
 }
 
-type TargetListByStateRow struct {
-	Target   Target
-	Unit     string
-	Property string
+type TargetListOddRow struct {
+	Seq       int32
+	State     fleet.TargetState
+	Reason    string
+	Message   string
+	Attempts  int16
+	Requests  int32
+	RequestID string
+	StartedAt *time.Time
+	EndedAt   *time.Time
+	Before    []byte
+	After     []byte
+	Unit      string
+	Property  string
 }
 
-// A query of its own, so that its plan always walks the index by state.
-func (q *Queries) TargetListByState(ctx context.Context, arg TargetListByStateParams) ([]TargetListByStateRow, error) {
-	rows, err := q.db.Query(ctx, targetListByState,
+// Failed, skipped or canceled targets: a query of its own, so that its plan always
+// walks their index.
+func (q *Queries) TargetListOdd(ctx context.Context, arg TargetListOddParams) ([]TargetListOddRow, error) {
+	rows, err := q.db.Query(ctx, targetListOdd,
 		arg.RolloutID,
 		arg.State,
 		arg.AfterSeq,
@@ -476,32 +562,131 @@ func (q *Queries) TargetListByState(ctx context.Context, arg TargetListByStatePa
 		return nil, err
 	}
 	defer rows.Close()
-	items := []TargetListByStateRow{}
+	items := []TargetListOddRow{}
 	for rows.Next() {
-		var i TargetListByStateRow
+		var i TargetListOddRow
 		if err := rows.Scan(
-			&i.Target.RolloutID,
-			&i.Target.Seq,
-			&i.Target.UnitID,
-			&i.Target.State,
-			&i.Target.Attempts,
-			&i.Target.Writes,
-			&i.Target.Requests,
-			&i.Target.JobID,
-			&i.Target.ProcessID,
-			&i.Target.NextAt,
-			&i.Target.StartedAt,
-			&i.Target.EndedAt,
-			&i.Target.VerifyBy,
-			&i.Target.ClaimedFrom,
-			&i.Target.Reason,
-			&i.Target.Message,
-			&i.Target.RequestID,
-			&i.Target.Before,
-			&i.Target.After,
-			&i.Target.Odd,
-			&i.Target.WantStage,
-			&i.Target.OnlyIf,
+			&i.Seq,
+			&i.State,
+			&i.Reason,
+			&i.Message,
+			&i.Attempts,
+			&i.Requests,
+			&i.RequestID,
+			&i.StartedAt,
+			&i.EndedAt,
+			&i.Before,
+			&i.After,
+			&i.Unit,
+			&i.Property,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const targetListOpen = `-- name: TargetListOpen :many
+SELECT
+    targets.seq,
+    targets.state,
+    targets.reason,
+    targets.message,
+    targets.attempts,
+    targets.requests,
+    targets.request_id,
+    targets.started_at,
+    targets.ended_at,
+    targets.before,
+    targets.after,
+    units.unit_id AS unit,
+    units.property
+FROM (
+    SELECT t.seq
+    FROM targets AS t
+    WHERE t.rollout_id = $1
+        AND t.seq >= $2
+        AND t.seq < $3
+        AND t.state = $4::target_state
+        AND t.next_at IS NULL
+    UNION ALL
+    SELECT t.seq
+    FROM targets AS t
+    WHERE t.next_at IS NOT NULL
+        AND t.rollout_id = $1
+        AND t.state = $4::target_state
+) AS open
+JOIN targets ON targets.rollout_id = $1 AND targets.seq = open.seq
+JOIN units ON units.id = targets.unit_id
+WHERE targets.seq > $5
+    AND ($6::text = '' OR targets.reason = $6)
+    AND ($7::text = '' OR units.property = $7)
+ORDER BY targets.seq
+LIMIT $8
+`
+
+type TargetListOpenParams struct {
+	RolloutID int64
+	OpenFrom  int32
+	OpenTo    int32
+	State     fleet.TargetState
+	AfterSeq  int32
+	Reason    string
+	Property  string
+	MaxRows   int32
+}
+
+type TargetListOpenRow struct {
+	Seq       int32
+	State     fleet.TargetState
+	Reason    string
+	Message   string
+	Attempts  int16
+	Requests  int32
+	RequestID string
+	StartedAt *time.Time
+	EndedAt   *time.Time
+	Before    []byte
+	After     []byte
+	Unit      string
+	Property  string
+}
+
+// Queued, running or verifying targets, found as the sweep finds them.
+func (q *Queries) TargetListOpen(ctx context.Context, arg TargetListOpenParams) ([]TargetListOpenRow, error) {
+	rows, err := q.db.Query(ctx, targetListOpen,
+		arg.RolloutID,
+		arg.OpenFrom,
+		arg.OpenTo,
+		arg.State,
+		arg.AfterSeq,
+		arg.Reason,
+		arg.Property,
+		arg.MaxRows,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []TargetListOpenRow{}
+	for rows.Next() {
+		var i TargetListOpenRow
+		if err := rows.Scan(
+			&i.Seq,
+			&i.State,
+			&i.Reason,
+			&i.Message,
+			&i.Attempts,
+			&i.Requests,
+			&i.RequestID,
+			&i.StartedAt,
+			&i.EndedAt,
+			&i.Before,
+			&i.After,
 			&i.Unit,
 			&i.Property,
 		); err != nil {
@@ -520,11 +705,18 @@ SELECT
     targets.rollout_id,
     targets.seq,
     coalesce(targets.job_id, 0)::bigint AS job_id
-FROM targets
-JOIN rollouts ON rollouts.id = targets.rollout_id
+FROM rollouts
+JOIN targets ON targets.rollout_id = rollouts.id AND targets.seq >= rollouts.open_from AND targets.seq < rollouts.open_to
 WHERE rollouts.ended_at IS NULL
     AND targets.state IN ('queued', 'running', 'verifying')
     AND targets.next_at IS NULL
+UNION ALL
+SELECT
+    targets.rollout_id,
+    targets.seq,
+    coalesce(targets.job_id, 0)::bigint AS job_id
+FROM targets
+WHERE targets.next_at = 'infinity'
 `
 
 type TargetOutstandingRow struct {
@@ -560,13 +752,15 @@ SELECT seq
 FROM targets
 WHERE rollout_id = $1
     AND state = 'pending'
-    AND seq <= $2
+    AND seq >= $2
+    AND seq <= $3
 ORDER BY seq
-LIMIT $3
+LIMIT $4
 `
 
 type TargetPickParams struct {
 	RolloutID int64
+	NextSeq   int32
 	WaveEnd   int32
 	MaxRows   int32
 }
@@ -575,7 +769,12 @@ type TargetPickParams struct {
 // statements so that each has one plan only: joined, a planner that knows little of
 // a new rollout walked all of it for each picked row.
 func (q *Queries) TargetPick(ctx context.Context, arg TargetPickParams) ([]int32, error) {
-	rows, err := q.db.Query(ctx, targetPick, arg.RolloutID, arg.WaveEnd, arg.MaxRows)
+	rows, err := q.db.Query(ctx, targetPick,
+		arg.RolloutID,
+		arg.NextSeq,
+		arg.WaveEnd,
+		arg.MaxRows,
+	)
 	if err != nil {
 		return nil, err
 	}
@@ -601,14 +800,16 @@ JOIN units ON units.id = targets.unit_id
 LEFT JOIN properties ON properties.account_id = units.account_id AND properties.name = units.property
 WHERE targets.rollout_id = $1
     AND targets.state = 'pending'
-    AND targets.seq <= $2
-    AND coalesce(properties.timezone, '') = ANY ($3::text[])
+    AND targets.seq >= $2
+    AND targets.seq <= $3
+    AND coalesce(properties.timezone, '') = ANY ($4::text[])
 ORDER BY targets.seq
-LIMIT $4
+LIMIT $5
 `
 
 type TargetPickInZonesParams struct {
 	RolloutID int64
+	NextSeq   int32
 	WaveEnd   int32
 	Zones     []string
 	MaxRows   int32
@@ -618,6 +819,7 @@ type TargetPickInZonesParams struct {
 func (q *Queries) TargetPickInZones(ctx context.Context, arg TargetPickInZonesParams) ([]int32, error) {
 	rows, err := q.db.Query(ctx, targetPickInZones,
 		arg.RolloutID,
+		arg.NextSeq,
 		arg.WaveEnd,
 		arg.Zones,
 		arg.MaxRows,
@@ -643,34 +845,38 @@ func (q *Queries) TargetPickInZones(ctx context.Context, arg TargetPickInZonesPa
 const targetQueue = `-- name: TargetQueue :many
 UPDATE targets
 SET
-    state = CASE
-        WHEN units.occupancy <> 'vacant' AND NOT $1::boolean THEN 'skipped'::target_state
-        ELSE 'queued'::target_state
-    END,
-    reason = CASE WHEN units.occupancy <> 'vacant' AND NOT $1::boolean THEN 'occupied' ELSE '' END,
-    ended_at = CASE WHEN units.occupancy <> 'vacant' AND NOT $1::boolean THEN now() END
-FROM units
-WHERE targets.rollout_id = $2
-    AND targets.seq = ANY ($3::integer[])
-    AND units.id = targets.unit_id
-RETURNING targets.seq, targets.state
+    state = CASE WHEN left_alone THEN 'skipped'::target_state ELSE 'queued'::target_state END,
+    odd = CASE WHEN left_alone THEN 'skipped'::target_state END,
+    reason = CASE WHEN left_alone THEN 'occupied' ELSE '' END,
+    ended_at = CASE WHEN left_alone THEN now() END
+FROM (
+    SELECT
+        id,
+        occupancy <> 'vacant' AND NOT $3::boolean AS left_alone
+    FROM units
+) AS home
+WHERE targets.rollout_id = $1
+    AND targets.seq = ANY ($2::integer[])
+    AND home.id = targets.unit_id
+RETURNING targets.seq, targets.unit_id, targets.state
 `
 
 type TargetQueueParams struct {
-	IncludeOccupied bool
 	RolloutID       int64
 	Seqs            []int32
+	IncludeOccupied bool
 }
 
 type TargetQueueRow struct {
-	Seq   int32
-	State fleet.TargetState
+	Seq    int32
+	UnitID int64
+	State  fleet.TargetState
 }
 
 // Queues picked targets. Homes that are occupied by now are skipped here and cost
 // no job.
 func (q *Queries) TargetQueue(ctx context.Context, arg TargetQueueParams) ([]TargetQueueRow, error) {
-	rows, err := q.db.Query(ctx, targetQueue, arg.IncludeOccupied, arg.RolloutID, arg.Seqs)
+	rows, err := q.db.Query(ctx, targetQueue, arg.RolloutID, arg.Seqs, arg.IncludeOccupied)
 	if err != nil {
 		return nil, err
 	}
@@ -678,7 +884,7 @@ func (q *Queries) TargetQueue(ctx context.Context, arg TargetQueueParams) ([]Tar
 	items := []TargetQueueRow{}
 	for rows.Next() {
 		var i TargetQueueRow
-		if err := rows.Scan(&i.Seq, &i.State); err != nil {
+		if err := rows.Scan(&i.Seq, &i.UnitID, &i.State); err != nil {
 			return nil, err
 		}
 		items = append(items, i)
@@ -689,38 +895,81 @@ func (q *Queries) TargetQueue(ctx context.Context, arg TargetQueueParams) ([]Tar
 	return items, nil
 }
 
-const targetRecall = `-- name: TargetRecall :execrows
-UPDATE targets
-SET
-    state = 'pending',
-    next_at = NULL
-WHERE rollout_id = $1
-    AND state IN ('queued', 'running', 'verifying') -- as the index has it
-    AND state = 'queued'
+const targetRecall = `-- name: TargetRecall :one
+WITH recalled AS (
+    UPDATE targets
+    SET
+        state = 'pending',
+        next_at = NULL
+    WHERE targets.rollout_id = $1
+        AND targets.state = 'queued'
+        AND targets.seq >= $2
+        AND targets.seq < $3
+        AND targets.next_at IS NULL
+    RETURNING targets.seq
+),
+recalled_again AS (
+    UPDATE targets
+    SET
+        state = 'pending',
+        next_at = NULL
+    WHERE targets.rollout_id = $1
+        AND targets.state = 'queued'
+        AND targets.next_at IS NOT NULL
+    RETURNING targets.seq
+)
+SELECT
+    count(*)::integer AS n,
+    coalesce(min(seq), 0)::integer AS first
+FROM (
+    SELECT seq FROM recalled
+    UNION ALL
+    SELECT seq FROM recalled_again
+) AS back
 `
 
-func (q *Queries) TargetRecall(ctx context.Context, rolloutID int64) (int64, error) {
-	result, err := q.db.Exec(ctx, targetRecall, rolloutID)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
+type TargetRecallParams struct {
+	RolloutID int64
+	OpenFrom  int32
+	OpenTo    int32
 }
 
-const targetRetry = `-- name: TargetRetry :execrows
-UPDATE targets
-SET
-    state = 'pending',
-    reason = '',
-    message = '',
-    attempts = 0,
-    writes = 0,
-    ended_at = NULL,
-    verify_by = NULL,
-    after = NULL
-WHERE rollout_id = $1
-    AND state = 'failed'
-    AND (cardinality($2::text[]) = 0 OR reason = ANY ($2::text[]))
+type TargetRecallRow struct {
+	N     int32
+	First int32
+}
+
+// Takes back what is queued: first releases, which are within bounds, and those that
+// wait to go again.
+func (q *Queries) TargetRecall(ctx context.Context, arg TargetRecallParams) (TargetRecallRow, error) {
+	row := q.db.QueryRow(ctx, targetRecall, arg.RolloutID, arg.OpenFrom, arg.OpenTo)
+	var i TargetRecallRow
+	err := row.Scan(&i.N, &i.First)
+	return i, err
+}
+
+const targetRetry = `-- name: TargetRetry :one
+WITH retried AS (
+    UPDATE targets
+    SET
+        state = 'pending',
+        odd = NULL,
+        reason = '',
+        message = '',
+        attempts = 0,
+        writes = 0,
+        ended_at = NULL,
+        verify_by = NULL,
+        after = NULL
+    WHERE rollout_id = $1
+        AND odd = 'failed'
+        AND (cardinality($2::text[]) = 0 OR reason = ANY ($2::text[]))
+    RETURNING seq
+)
+SELECT
+    count(*)::integer AS n,
+    coalesce(min(seq), 0)::integer AS first
+FROM retried
 `
 
 type TargetRetryParams struct {
@@ -728,12 +977,16 @@ type TargetRetryParams struct {
 	Reasons   []string
 }
 
-func (q *Queries) TargetRetry(ctx context.Context, arg TargetRetryParams) (int64, error) {
-	result, err := q.db.Exec(ctx, targetRetry, arg.RolloutID, arg.Reasons)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
+type TargetRetryRow struct {
+	N     int32
+	First int32
+}
+
+func (q *Queries) TargetRetry(ctx context.Context, arg TargetRetryParams) (TargetRetryRow, error) {
+	row := q.db.QueryRow(ctx, targetRetry, arg.RolloutID, arg.Reasons)
+	var i TargetRetryRow
+	err := row.Scan(&i.N, &i.First)
+	return i, err
 }
 
 const targetSights = `-- name: TargetSights :many
@@ -742,10 +995,10 @@ SELECT
     want.skill_id::integer AS skill_id,
     units.unit_id,
     units.occupancy,
-    observed.status,
-    observed.stage,
-    observed.account_link,
-    observed.observed_at
+    coalesce(observed.status, CASE WHEN unit_sights.seen_at IS NOT NULL THEN 'ABSENT' END, '')::text AS status,
+    coalesce(observed.stage, '')::text AS stage,
+    coalesce(observed.account_link, '')::text AS account_link,
+    coalesce(greatest(observed.observed_at, unit_sights.seen_at), 'epoch')::timestamptz AS observed_at
 FROM (
     SELECT
         unnest($1::bigint[]) AS id,
@@ -753,6 +1006,7 @@ FROM (
 ) AS want
 JOIN units ON units.id = want.id
 LEFT JOIN observed ON observed.unit_id = want.id AND observed.skill_id = want.skill_id
+LEFT JOIN unit_sights ON unit_sights.unit_id = want.id
 `
 
 type TargetSightsParams struct {
@@ -765,14 +1019,14 @@ type TargetSightsRow struct {
 	SkillID     int32
 	UnitID      string
 	Occupancy   string
-	Status      *string
-	Stage       *string
-	AccountLink *string
-	ObservedAt  *time.Time
+	Status      string
+	Stage       string
+	AccountLink string
+	ObservedAt  time.Time
 }
 
 // The units of claimed targets and what was last seen of them, asked for when the
-// lock is gone.
+// lock is gone. A complete list of a unit is a sight of every skill on it.
 func (q *Queries) TargetSights(ctx context.Context, arg TargetSightsParams) ([]TargetSightsRow, error) {
 	rows, err := q.db.Query(ctx, targetSights, arg.UnitRows, arg.SkillIds)
 	if err != nil {

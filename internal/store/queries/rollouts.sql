@@ -154,20 +154,9 @@ WHERE id = ANY (@ids::bigint[])
 ORDER BY id
 FOR UPDATE;
 
--- name: RolloutAddCounts :exec
-UPDATE rollouts
-SET
-    n_pending = n_pending + @pending,
-    n_queued = n_queued + @queued,
-    n_running = n_running + @running,
-    n_verifying = n_verifying + @verifying,
-    n_succeeded = n_succeeded + @succeeded,
-    n_failed = n_failed + @failed,
-    n_skipped = n_skipped + @skipped,
-    n_canceled = n_canceled + @canceled
-WHERE id = @id;
-
--- name: RolloutSetState :exec
+-- name: RolloutSave :exec
+-- What a locked rollout has become. Its row is as it was read under the lock, so
+-- every value is whole: only requests and throttled belong to others.
 UPDATE rollouts
 SET
     state = @state,
@@ -176,6 +165,17 @@ SET
     wave_worked = @wave_worked,
     soak_until = sqlc.narg('soak_until'),
     acknowledged = @acknowledged,
+    next_seq = @next_seq,
+    open_from = @open_from,
+    open_to = @open_to,
+    n_pending = @n_pending,
+    n_queued = @n_queued,
+    n_running = @n_running,
+    n_verifying = @n_verifying,
+    n_succeeded = @n_succeeded,
+    n_failed = @n_failed,
+    n_skipped = @n_skipped,
+    n_canceled = @n_canceled,
     started_at = CASE WHEN @started::boolean THEN coalesce(started_at, now()) ELSE started_at END,
     ended_at = CASE WHEN @ended::boolean THEN coalesce(ended_at, now()) ELSE NULL END
 WHERE id = @id;

@@ -6,6 +6,7 @@ SELECT seq
 FROM targets
 WHERE rollout_id = @rollout_id
     AND state = 'pending'
+    AND seq >= @next_seq
     AND seq <= @wave_end
 ORDER BY seq
 LIMIT @max_rows;
@@ -18,6 +19,7 @@ JOIN units ON units.id = targets.unit_id
 LEFT JOIN properties ON properties.account_id = units.account_id AND properties.name = units.property
 WHERE targets.rollout_id = @rollout_id
     AND targets.state = 'pending'
+    AND targets.seq >= @next_seq
     AND targets.seq <= @wave_end
     AND coalesce(properties.timezone, '') = ANY (@zones::text[])
 ORDER BY targets.seq
@@ -28,64 +30,120 @@ LIMIT @max_rows;
 -- no job.
 UPDATE targets
 SET
-    state = CASE
-        WHEN units.occupancy <> 'vacant' AND NOT @include_occupied::boolean THEN 'skipped'::target_state
-        ELSE 'queued'::target_state
-    END,
-    reason = CASE WHEN units.occupancy <> 'vacant' AND NOT @include_occupied::boolean THEN 'occupied' ELSE '' END,
-    ended_at = CASE WHEN units.occupancy <> 'vacant' AND NOT @include_occupied::boolean THEN now() END
-FROM units
+    state = CASE WHEN left_alone THEN 'skipped'::target_state ELSE 'queued'::target_state END,
+    odd = CASE WHEN left_alone THEN 'skipped'::target_state END,
+    reason = CASE WHEN left_alone THEN 'occupied' ELSE '' END,
+    ended_at = CASE WHEN left_alone THEN now() END
+FROM (
+    SELECT
+        id,
+        occupancy <> 'vacant' AND NOT @include_occupied::boolean AS left_alone
+    FROM units
+) AS home
 WHERE targets.rollout_id = @rollout_id
     AND targets.seq = ANY (@seqs::integer[])
-    AND units.id = targets.unit_id
-RETURNING targets.seq, targets.state;
+    AND home.id = targets.unit_id
+RETURNING targets.seq, targets.unit_id, targets.state;
 
--- name: TargetRecall :execrows
-UPDATE targets
-SET
-    state = 'pending',
-    next_at = NULL
-WHERE rollout_id = @rollout_id
-    AND state IN ('queued', 'running', 'verifying') -- as the index has it
-    AND state = 'queued';
+-- name: TargetRecall :one
+-- Takes back what is queued: first releases, which are within bounds, and those that
+-- wait to go again.
+WITH recalled AS (
+    UPDATE targets
+    SET
+        state = 'pending',
+        next_at = NULL
+    WHERE targets.rollout_id = @rollout_id
+        AND targets.state = 'queued'
+        AND targets.seq >= @open_from
+        AND targets.seq < @open_to
+        AND targets.next_at IS NULL
+    RETURNING targets.seq
+),
+recalled_again AS (
+    UPDATE targets
+    SET
+        state = 'pending',
+        next_at = NULL
+    WHERE targets.rollout_id = @rollout_id
+        AND targets.state = 'queued'
+        AND targets.next_at IS NOT NULL
+    RETURNING targets.seq
+)
+SELECT
+    count(*)::integer AS n,
+    coalesce(min(seq), 0)::integer AS first
+FROM (
+    SELECT seq FROM recalled
+    UNION ALL
+    SELECT seq FROM recalled_again
+) AS back;
 
--- name: TargetCancel :execrows
+-- name: TargetCancel :one
 -- One chunk of what has not started.
-UPDATE targets
-SET
-    state = 'canceled',
-    next_at = NULL,
-    ended_at = now()
-WHERE targets.rollout_id = @rollout_id
-    AND targets.seq IN (
-        SELECT t.seq
-        FROM targets AS t
-        WHERE t.rollout_id = @rollout_id
-            AND t.state = 'pending'
-        LIMIT @max_rows
-    );
+WITH canceled AS (
+    UPDATE targets
+    SET
+        state = 'canceled',
+        odd = 'canceled',
+        next_at = NULL,
+        ended_at = now()
+    WHERE targets.rollout_id = @rollout_id
+        AND targets.seq IN (
+            SELECT t.seq
+            FROM targets AS t
+            WHERE t.rollout_id = @rollout_id
+                AND t.state = 'pending'
+                AND t.seq >= @next_seq
+            ORDER BY t.seq
+            LIMIT @max_rows
+        )
+    RETURNING targets.seq
+)
+SELECT
+    count(*)::integer AS n,
+    coalesce(max(seq), 0)::integer AS last
+FROM canceled;
 
--- name: TargetRetry :execrows
-UPDATE targets
-SET
-    state = 'pending',
-    reason = '',
-    message = '',
-    attempts = 0,
-    writes = 0,
-    ended_at = NULL,
-    verify_by = NULL,
-    after = NULL
-WHERE rollout_id = @rollout_id
-    AND state = 'failed'
-    AND (cardinality(@reasons::text[]) = 0 OR reason = ANY (@reasons::text[]));
+-- name: TargetRetry :one
+WITH retried AS (
+    UPDATE targets
+    SET
+        state = 'pending',
+        odd = NULL,
+        reason = '',
+        message = '',
+        attempts = 0,
+        writes = 0,
+        ended_at = NULL,
+        verify_by = NULL,
+        after = NULL
+    WHERE rollout_id = @rollout_id
+        AND odd = 'failed'
+        AND (cardinality(@reasons::text[]) = 0 OR reason = ANY (@reasons::text[]))
+    RETURNING seq
+)
+SELECT
+    count(*)::integer AS n,
+    coalesce(min(seq), 0)::integer AS first
+FROM retried;
 
 -- name: TargetFailedUnits :many
 SELECT unit_id
 FROM targets
 WHERE rollout_id = @rollout_id
-    AND state = 'failed'
+    AND odd = 'failed'
     AND (cardinality(@reasons::text[]) = 0 OR reason = ANY (@reasons::text[]));
+
+-- name: TargetFirstOpen :one
+-- The first target under way within bounds, or 0.
+SELECT coalesce(min(seq), 0)::integer
+FROM targets
+WHERE rollout_id = @rollout_id
+    AND seq >= @open_from
+    AND seq < @open_to
+    AND state IN ('queued', 'running', 'verifying')
+    AND next_at IS NULL;
 
 -- name: TargetClaim :many
 -- Takes targets for one process, job by job, and counts them. A queued one only
@@ -106,7 +164,7 @@ claimed AS (
         state = 'running',
         job_id = want.job_id,
         process_id = @process_id,
-        next_at = NULL,
+        next_at = CASE WHEN targets.next_at IS NOT NULL THEN 'infinity'::timestamptz END,
         started_at = coalesce(targets.started_at, now())
     FROM locked
     JOIN (
@@ -176,33 +234,48 @@ FROM claimed;
 
 -- name: TargetSights :many
 -- The units of claimed targets and what was last seen of them, asked for when the
--- lock is gone.
+-- lock is gone. A complete list of a unit is a sight of every skill on it.
 SELECT
     want.id::bigint AS unit_row,
     want.skill_id::integer AS skill_id,
     units.unit_id,
     units.occupancy,
-    observed.status,
-    observed.stage,
-    observed.account_link,
-    observed.observed_at
+    coalesce(observed.status, CASE WHEN unit_sights.seen_at IS NOT NULL THEN 'ABSENT' END, '')::text AS status,
+    coalesce(observed.stage, '')::text AS stage,
+    coalesce(observed.account_link, '')::text AS account_link,
+    coalesce(greatest(observed.observed_at, unit_sights.seen_at), 'epoch')::timestamptz AS observed_at
 FROM (
     SELECT
         unnest(@unit_rows::bigint[]) AS id,
         unnest(@skill_ids::integer[]) AS skill_id
 ) AS want
 JOIN units ON units.id = want.id
-LEFT JOIN observed ON observed.unit_id = want.id AND observed.skill_id = want.skill_id;
+LEFT JOIN observed ON observed.unit_id = want.id AND observed.skill_id = want.skill_id
+LEFT JOIN unit_sights ON unit_sights.unit_id = want.id;
 
 -- name: ObservedForget :exec
--- What was seen of a unit is no ground for anything while a write is in doubt.
-DELETE FROM observed
-USING targets, rollouts
+-- What was seen of a unit is no ground for anything while a write is in doubt: an
+-- empty status says so, also where there was no row, which may mean absent.
+INSERT INTO observed (unit_id, skill_id, status, stage, account_link, observed_at, changed_at)
+SELECT
+    targets.unit_id,
+    rollouts.skill_id,
+    '',
+    '',
+    '',
+    now(),
+    now()
+FROM targets
+JOIN rollouts ON rollouts.id = targets.rollout_id
 WHERE targets.rollout_id = @rollout_id
     AND targets.seq = ANY (@seqs::integer[])
-    AND rollouts.id = @rollout_id
-    AND observed.unit_id = targets.unit_id
-    AND observed.skill_id = rollouts.skill_id;
+ON CONFLICT (unit_id, skill_id) DO UPDATE
+SET
+    status = '',
+    stage = '',
+    account_link = '',
+    observed_at = excluded.observed_at,
+    changed_at = excluded.changed_at;
 
 -- name: TargetTotalsAdd :exec
 INSERT INTO target_totals (account_id, action, state, reason, n)
@@ -223,7 +296,7 @@ JOIN accounts ON accounts.id = target_totals.account_id;
 -- name: TargetDue :many
 -- Queued and verifying targets whose time has come and that have no job: they get one.
 UPDATE targets
-SET next_at = NULL
+SET next_at = 'infinity'
 FROM (
     SELECT
         t.rollout_id,
@@ -248,11 +321,18 @@ SELECT
     targets.rollout_id,
     targets.seq,
     coalesce(targets.job_id, 0)::bigint AS job_id
-FROM targets
-JOIN rollouts ON rollouts.id = targets.rollout_id
+FROM rollouts
+JOIN targets ON targets.rollout_id = rollouts.id AND targets.seq >= rollouts.open_from AND targets.seq < rollouts.open_to
 WHERE rollouts.ended_at IS NULL
     AND targets.state IN ('queued', 'running', 'verifying')
-    AND targets.next_at IS NULL;
+    AND targets.next_at IS NULL
+UNION ALL
+SELECT
+    targets.rollout_id,
+    targets.seq,
+    coalesce(targets.job_id, 0)::bigint AS job_id
+FROM targets
+WHERE targets.next_at = 'infinity';
 
 -- name: TargetAdopt :many
 -- Orphans become due at once, unless a job took them since they were looked at. A
@@ -275,7 +355,7 @@ FROM (
     ) AS w
     JOIN targets AS t ON t.rollout_id = @rollout_id AND t.seq = w.seq AND coalesce(t.job_id, 0) = w.job_id
     WHERE t.state IN ('queued', 'running', 'verifying')
-        AND t.next_at IS NULL
+        AND (t.next_at IS NULL OR t.next_at = 'infinity')
 ) AS orphan
 WHERE targets.rollout_id = @rollout_id
     AND targets.seq = orphan.seq
@@ -283,29 +363,90 @@ RETURNING targets.seq, orphan.prior;
 
 -- name: TargetList :many
 SELECT
-    sqlc.embed(targets),
+    targets.seq,
+    targets.state,
+    targets.reason,
+    targets.message,
+    targets.attempts,
+    targets.requests,
+    targets.request_id,
+    targets.started_at,
+    targets.ended_at,
+    targets.before,
+    targets.after,
     units.unit_id AS unit,
     units.property
 FROM targets
 JOIN units ON units.id = targets.unit_id
 WHERE targets.rollout_id = @rollout_id
+    AND targets.seq > @after_seq
+    AND (@state::text = '' OR targets.state = @state::target_state)
+    AND (@reason::text = '' OR targets.reason = @reason)
+    AND (@property::text = '' OR units.property = @property)
+ORDER BY targets.seq
+LIMIT @max_rows;
+
+-- name: TargetListOdd :many
+-- Failed, skipped or canceled targets: a query of its own, so that its plan always
+-- walks their index.
+SELECT
+    targets.seq,
+    targets.state,
+    targets.reason,
+    targets.message,
+    targets.attempts,
+    targets.requests,
+    targets.request_id,
+    targets.started_at,
+    targets.ended_at,
+    targets.before,
+    targets.after,
+    units.unit_id AS unit,
+    units.property
+FROM targets
+JOIN units ON units.id = targets.unit_id
+WHERE targets.rollout_id = @rollout_id
+    AND targets.odd = @state::target_state
     AND targets.seq > @after_seq
     AND (@reason::text = '' OR targets.reason = @reason)
     AND (@property::text = '' OR units.property = @property)
 ORDER BY targets.seq
 LIMIT @max_rows;
 
--- name: TargetListByState :many
--- A query of its own, so that its plan always walks the index by state.
+-- name: TargetListOpen :many
+-- Queued, running or verifying targets, found as the sweep finds them.
 SELECT
-    sqlc.embed(targets),
+    targets.seq,
+    targets.state,
+    targets.reason,
+    targets.message,
+    targets.attempts,
+    targets.requests,
+    targets.request_id,
+    targets.started_at,
+    targets.ended_at,
+    targets.before,
+    targets.after,
     units.unit_id AS unit,
     units.property
-FROM targets
+FROM (
+    SELECT t.seq
+    FROM targets AS t
+    WHERE t.rollout_id = @rollout_id
+        AND t.seq >= @open_from
+        AND t.seq < @open_to
+        AND t.state = @state::target_state
+        AND t.next_at IS NULL
+    UNION ALL
+    SELECT t.seq
+    FROM targets AS t
+    WHERE t.next_at IS NOT NULL
+        AND t.rollout_id = @rollout_id
+        AND t.state = @state::target_state
+) AS open
+JOIN targets ON targets.rollout_id = @rollout_id AND targets.seq = open.seq
 JOIN units ON units.id = targets.unit_id
-WHERE targets.rollout_id = @rollout_id
-    AND targets.state = @state
-    AND targets.seq > @after_seq
+WHERE targets.seq > @after_seq
     AND (@reason::text = '' OR targets.reason = @reason)
     AND (@property::text = '' OR units.property = @property)
 ORDER BY targets.seq
