@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -16,6 +17,15 @@ type Metrics struct {
 	Rollouts []StateCount
 	Open     []AccountStateCount
 	Queue    []QueueCount
+	Audits   []AuditMetrics
+}
+
+// AuditMetrics is the last audit of an account that came to its end.
+type AuditMetrics struct {
+	Account     string
+	Units       map[fleet.AuditResult]int // every result is in it
+	Coverage    float64
+	LastSuccess time.Time // when one last saw every unit; zero: none did
 }
 
 // StateCount counts rollouts in a state.
@@ -86,6 +96,18 @@ func (s *Store) Metrics(ctx context.Context) (Metrics, error) {
 	}
 	if m.Queue, err = pgx.CollectRows(rows, pgx.RowToStructByPos[QueueCount]); err != nil {
 		return m, mapError(fmt.Errorf("count jobs: %w", err))
+	}
+	audits, err := q.AuditLastEnded(ctx)
+	if err != nil {
+		return m, mapError(fmt.Errorf("read the last audits: %w", err))
+	}
+	for _, r := range audits {
+		m.Audits = append(m.Audits, AuditMetrics{
+			Account: r.Account, Coverage: coverage(r.Units, r.NInSync+r.NDrifted), LastSuccess: deref(r.LastSuccess),
+			Units: map[fleet.AuditResult]int{
+				fleet.AuditInSync: int(r.NInSync), fleet.AuditDrifted: int(r.NDrifted), fleet.AuditUnknown: int(r.NUnknown),
+			},
+		})
 	}
 	return m, nil
 }
