@@ -42,6 +42,8 @@ func newServe(serve serveFunc) *cobra.Command {
 	f.StringVar(&s.app.Listen, "listen", app.DefaultListen, "address of the HTTP API")
 	f.StringVar(&s.app.EncryptionKeyFile, "encryption-key-file", "", "32 random bytes in base64 (empty: a file in --data-dir, made on first use)")
 	f.IntVar(&s.app.MaxInFlight, "max-in-flight", app.DefaultMaxInFlight, "targets of one account under way at once in this process, 1 to 10000")
+	f.StringVar(&s.app.AuditSchedule, "audit-schedule", "", "when audits begin, for accounts without a schedule of their own: a cron expression such as '0 2 * * *' (empty: never)")
+	f.StringVar(&s.app.AuditTimezone, "audit-timezone", "UTC", "time zone of --audit-schedule, such as America/New_York")
 	f.BoolVar(&migrate, "migrate", true, "migrate the database first; false: refuse to start on an old one")
 	f.DurationVar(&s.app.ShutdownTimeout, "shutdown-timeout", app.DefaultShutdownTimeout, "how long work under way is waited for when stopping")
 	return cmd

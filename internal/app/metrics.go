@@ -25,6 +25,9 @@ type fleetCollector struct {
 	rollouts *prometheus.Desc
 	open     *prometheus.Desc
 	queue    *prometheus.Desc
+	units    *prometheus.Desc
+	coverage *prometheus.Desc
+	success  *prometheus.Desc
 }
 
 func newFleetCollector(st *store.Store, logger *slog.Logger) *fleetCollector {
@@ -38,11 +41,17 @@ func newFleetCollector(st *store.Store, logger *slog.Logger) *fleetCollector {
 			"Targets of rollouts that have not ended, by account and state.", []string{"account", "state"}, nil),
 		queue: prometheus.NewDesc("fleet_queue_jobs",
 			"River jobs that have not ended, by queue and state.", []string{"queue", "state"}, nil),
+		units: prometheus.NewDesc("fleet_audit_units",
+			"Units of the last audit that came to its end, by account and result.", []string{"account", "result"}, nil),
+		coverage: prometheus.NewDesc("fleet_audit_coverage_ratio",
+			"Share of the units of the last audit that were seen, by account.", []string{"account"}, nil),
+		success: prometheus.NewDesc("fleet_audit_last_success_timestamp_seconds",
+			"When an audit of the account last saw every unit it was to see.", []string{"account"}, nil),
 	}
 }
 
 func (c *fleetCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.targets, c.rollouts, c.open, c.queue} {
+	for _, d := range []*prometheus.Desc{c.targets, c.rollouts, c.open, c.queue, c.units, c.coverage, c.success} {
 		ch <- d
 	}
 }
@@ -67,6 +76,15 @@ func (c *fleetCollector) Collect(ch chan<- prometheus.Metric) {
 	}
 	for place, n := range queueJobs(m) {
 		ch <- prometheus.MustNewConstMetric(c.queue, prometheus.GaugeValue, float64(n), place.queue, place.state)
+	}
+	for _, a := range m.Audits {
+		for result, n := range a.Units {
+			ch <- prometheus.MustNewConstMetric(c.units, prometheus.GaugeValue, float64(n), a.Account, string(result))
+		}
+		ch <- prometheus.MustNewConstMetric(c.coverage, prometheus.GaugeValue, a.Coverage, a.Account)
+		if !a.LastSuccess.IsZero() {
+			ch <- prometheus.MustNewConstMetric(c.success, prometheus.GaugeValue, float64(a.LastSuccess.UnixMilli())/1000, a.Account)
+		}
 	}
 }
 

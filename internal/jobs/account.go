@@ -30,6 +30,7 @@ type Account struct {
 	ID     int64
 	Name   string
 	API    *residential.Client
+	Audit  *residential.Client // of audits: it can read and nothing else
 	Remote *remote.Client
 	Budget *ratelimit.Budget
 	Tokens *lwa.Source
@@ -190,6 +191,14 @@ func (s *Accounts) build(w store.AccountWork, old *Account) (*Account, error) {
 		return nil, err
 	}
 	acc.API = residential.New(acc.Remote)
+	auditor, err := remote.NewClient(remote.Config{
+		Account: w.Name, BaseURL: w.APIURL, Tokens: tokens, Limiter: acc.Budget, Metrics: s.cfg.Remote,
+		Base: remote.ReadOnly(s.base), UserAgent: s.cfg.UserAgent, Logger: s.cfg.Logger,
+	})
+	if err != nil {
+		return nil, err
+	}
+	acc.Audit = residential.New(auditor)
 	acc.Link = Link{Mode: w.LinkMode, CodeURL: w.CodeURL}
 	if len(w.RedirectURIs) > 0 {
 		acc.Link.RedirectURI = w.RedirectURIs[0]

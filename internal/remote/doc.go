@@ -11,6 +11,9 @@
 //	meter     counts and times what left
 //	exchange  one bounded attempt: the caller's gate, the send, the whole body
 //
+// Beneath them, in place of the transport that sends the bytes, may stand ReadOnly:
+// a client over it cannot change anything, whoever has it.
+//
 // A failure is an *Error. It keeps the status, the request ID, the type and
 // Retry-After whatever the body was, and answers three questions: Temporary,
 // Throttled, and MaybeSent, which is true for a write whose outcome nobody knows.

@@ -110,7 +110,7 @@ func (e *Error) Temporary() bool {
 	var token *tokenError
 	var t interface{ Temporary() bool }
 	switch {
-	case errors.Is(e.Err, ErrBuild):
+	case errors.Is(e.Err, ErrBuild), errors.Is(e.Err, ErrReadOnly):
 		return false
 	case e.Refused:
 		return errors.As(e.Err, &t) && t.Temporary()

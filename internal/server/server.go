@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"fleetd/internal/fleet"
+	"fleetd/internal/store"
 )
 
 // Config is what the API stands on. Every field is required unless it says otherwise.
@@ -21,6 +22,7 @@ type Config struct {
 	Credentials CredentialStore
 	Units       UnitStore
 	Rollouts    RolloutStore
+	Audits      AuditStore
 	Drift       DriftStore
 	Tokens      TokenStore
 	Log         LogStore
@@ -33,6 +35,8 @@ type Config struct {
 	// Ready says whether requests can be served now: the database answers and its
 	// schema is this program's. Nil: always ready.
 	Ready func(context.Context) error
+	// AuditDefault is the schedule of accounts that have none of their own.
+	AuditDefault store.AuditDefault
 	// Version is what /api/v1/version says.
 	Version string
 	// Now is the clock; nil: time.Now.
@@ -96,7 +100,7 @@ func HTTPServer(h http.Handler, logger *slog.Logger) *http.Server {
 
 func (c *Config) validate() error {
 	switch {
-	case c.Accounts == nil, c.Credentials == nil, c.Units == nil, c.Rollouts == nil, c.Drift == nil, c.Tokens == nil, c.Log == nil, c.Checker == nil:
+	case c.Accounts == nil, c.Credentials == nil, c.Units == nil, c.Rollouts == nil, c.Audits == nil, c.Drift == nil, c.Tokens == nil, c.Log == nil, c.Checker == nil:
 		return errors.New("server: a store or the account checker is missing from the configuration")
 	case c.Logger == nil:
 		return errors.New("server: the configuration has no logger")
@@ -120,6 +124,7 @@ func newServer(cfg Config, mux humago.Mux) *server {
 	s.registerCredentials()
 	s.registerUnits()
 	s.registerRollouts()
+	s.registerAudits()
 	s.registerDrift()
 	s.registerTokens()
 	s.registerLog()

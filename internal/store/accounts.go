@@ -231,6 +231,9 @@ func (s *Store) DeleteAccount(ctx context.Context, name string, units bool, reas
 		if err := deleteUnits(ctx, q, row, units); err != nil {
 			return err
 		}
+		if err := q.AccountDeleteAudits(ctx, row.ID); err != nil {
+			return fmt.Errorf("delete audits: %w", err)
+		}
 		if err := q.AccountDelete(ctx, row.ID); err != nil {
 			return fmt.Errorf("delete account: %w", err)
 		}

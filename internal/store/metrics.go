@@ -2,7 +2,9 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -17,6 +19,15 @@ type Metrics struct {
 	Open     []AccountStateCount // of every account in every state
 	Queue    []QueueCount        // only where there are jobs
 	Accounts []int64             // the ID of every account
+	Audits   []AuditMetrics
+}
+
+// AuditMetrics is the last audit of an account that came to its end.
+type AuditMetrics struct {
+	Account     string
+	Units       map[fleet.AuditResult]int // every result is in it
+	Coverage    float64
+	LastSuccess time.Time // when one last saw every unit; zero: none did
 }
 
 // StateCount counts rollouts in a state.
@@ -65,7 +76,7 @@ func (s *Store) Metrics(ctx context.Context) (Metrics, error) {
 	for _, state := range fleet.RolloutStates() {
 		m.Rollouts = append(m.Rollouts, StateCount{State: string(state), N: byState[string(state)]})
 	}
-	if err := m.readOpen(ctx, q); err != nil {
+	if err := errors.Join(m.readOpen(ctx, q), m.readAudits(ctx, q)); err != nil {
 		return m, mapError(err)
 	}
 	rows, err := s.pool.Query(ctx, `
@@ -111,6 +122,22 @@ func (m *Metrics) readOpen(ctx context.Context, q *db.Queries) error {
 		} {
 			m.Open = append(m.Open, AccountStateCount{Account: a.Name, State: c.State, N: c.N})
 		}
+	}
+	return nil
+}
+
+func (m *Metrics) readAudits(ctx context.Context, q *db.Queries) error {
+	audits, err := q.AuditLastEnded(ctx)
+	if err != nil {
+		return fmt.Errorf("read the last audits: %w", err)
+	}
+	for _, r := range audits {
+		m.Audits = append(m.Audits, AuditMetrics{
+			Account: r.Account, Coverage: coverage(r.Units, r.NInSync+r.NDrifted), LastSuccess: deref(r.LastSuccess),
+			Units: map[fleet.AuditResult]int{
+				fleet.AuditInSync: int(r.NInSync), fleet.AuditDrifted: int(r.NDrifted), fleet.AuditUnknown: int(r.NUnknown),
+			},
+		})
 	}
 	return nil
 }

@@ -20,6 +20,25 @@ func (q *Queries) AccountDelete(ctx context.Context, id int64) error {
 	return err
 }
 
+const accountDeleteAudits = `-- name: AccountDeleteAudits :exec
+WITH forgotten AS (
+    DELETE FROM drifts
+    WHERE drifts.account_id = $1
+),
+unseen AS (
+    DELETE FROM unit_sights
+    WHERE unit_sights.account_id = $1
+)
+DELETE FROM audits
+WHERE audits.account_id = $1
+`
+
+// What was seen, not what was done: it goes with the account.
+func (q *Queries) AccountDeleteAudits(ctx context.Context, accountID int64) error {
+	_, err := q.db.Exec(ctx, accountDeleteAudits, accountID)
+	return err
+}
+
 const accountDeleteObserved = `-- name: AccountDeleteObserved :exec
 DELETE FROM observed
 USING units

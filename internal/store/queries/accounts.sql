@@ -103,6 +103,19 @@ WHERE observed.unit_id = units.id
 DELETE FROM units
 WHERE account_id = @account_id;
 
+-- name: AccountDeleteAudits :exec
+-- What was seen, not what was done: it goes with the account.
+WITH forgotten AS (
+    DELETE FROM drifts
+    WHERE drifts.account_id = @account_id
+),
+unseen AS (
+    DELETE FROM unit_sights
+    WHERE unit_sights.account_id = @account_id
+)
+DELETE FROM audits
+WHERE audits.account_id = @account_id;
+
 -- name: AccountDelete :exec
 DELETE FROM accounts
 WHERE id = @id;
