@@ -98,6 +98,11 @@ type Rollout struct {
 	RollbackOf          *int64
 }
 
+type Skill struct {
+	ID      int32
+	SkillID string
+}
+
 type Target struct {
 	RolloutID   int64
 	Seq         int32
