@@ -47,10 +47,11 @@ CREATE TABLE desired (
 
 -- Every value that desired ever had; stage is NULL where it was taken away.
 CREATE TABLE desired_history (
-    unit_id   bigint NOT NULL,
-    skill_id  integer NOT NULL,
-    stage     text,
-    change_id bigint NOT NULL
+    unit_id    bigint NOT NULL,
+    change_id  bigint NOT NULL,
+    changed_at timestamptz NOT NULL,
+    skill_id   integer NOT NULL,
+    stage      text
 );
 CREATE INDEX desired_history_unit_idx ON desired_history (unit_id, skill_id);
 

@@ -234,6 +234,9 @@ func (s *Store) DeleteAccount(ctx context.Context, name string, units bool, reas
 		if err := q.AccountDeleteAudits(ctx, row.ID); err != nil {
 			return fmt.Errorf("delete audits: %w", err)
 		}
+		if err := q.AccountDeleteDesiredChanges(ctx, row.ID); err != nil {
+			return fmt.Errorf("delete the changes of what was desired: %w", err)
+		}
 		if err := q.AccountDelete(ctx, row.ID); err != nil {
 			return fmt.Errorf("delete account: %w", err)
 		}
@@ -261,6 +264,12 @@ func deleteUnits(ctx context.Context, q *db.Queries, row db.Account, yes bool) e
 	}
 	if err := q.AccountDeleteObserved(ctx, row.ID); err != nil {
 		return fmt.Errorf("delete what was seen on units: %w", err)
+	}
+	if err := q.AccountDeleteDesired(ctx, row.ID); err != nil {
+		return fmt.Errorf("delete what is desired on units: %w", err)
+	}
+	if err := q.AccountDeleteDesiredHistory(ctx, row.ID); err != nil {
+		return fmt.Errorf("delete what was desired on units: %w", err)
 	}
 	if _, err := q.AccountDeleteUnits(ctx, row.ID); err != nil {
 		return fmt.Errorf("delete units: %w", err)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -42,7 +41,7 @@ func parseGuardrails(p *RolloutParams) (guardrails, error) {
 		return g, fleet.Invalidf("action", "%q is no action; use enable or disable", p.Action)
 	case !slices.Contains(fleet.Stages(), p.Stage):
 		return g, fleet.Invalidf("stage", "%q is no stage; use development, certification or live", p.Stage)
-	case !validSkillID(p.SkillID):
+	case !fleet.ValidSkillID(p.SkillID):
 		return g, fleet.Invalidf("skill", "%q is no skill ID: it has 1 to 255 characters without spaces, such as amzn1.ask.skill.0f4a...", p.SkillID)
 	case p.Weight < 1 || p.Weight > 1000:
 		return g, fleet.Invalidf("weight", "%d is no weight; use 1 to 1000", p.Weight)
@@ -79,10 +78,6 @@ func parseGuardrails(p *RolloutParams) (guardrails, error) {
 		g.window = &w
 	}
 	return g, nil
-}
-
-func validSkillID(s string) bool {
-	return len(s) >= 1 && len(s) <= 255 && !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' })
 }
 
 // pickUnits fills the temporary table "picked" with the units of a rollout, in
