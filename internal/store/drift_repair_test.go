@@ -252,6 +252,7 @@ func TestARepairAccountsForEveryFinding(t *testing.T) {
 			return
 		}
 		y.set(t, "DELETE FROM targets")
+		y.set(t, "TRUNCATE desired, desired_history, desired_changes, managed_skills")
 		y.set(t, "DELETE FROM rollouts")
 		y.set(t, "DELETE FROM drifts")
 		y.set(t, "DELETE FROM desired")

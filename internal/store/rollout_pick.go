@@ -84,16 +84,8 @@ func parseGuardrails(p *RolloutParams) (guardrails, error) {
 // the order they will be released in (that of the inventory, or of the units
 // file), each with what is known of it. It returns the selector as it is kept.
 func pickUnits(ctx context.Context, tx pgx.Tx, p RolloutParams, acc draftedAccount, skill int32) (string, error) {
-	// A repair makes several rollouts in one transaction.
-	if _, err := tx.Exec(ctx, "DROP TABLE IF EXISTS pg_temp.picked"); err != nil {
-		return "", fmt.Errorf("pick units: %w", err)
-	}
-	_, err := tx.Exec(ctx, `
-		CREATE TEMPORARY TABLE picked (
-			seq integer NOT NULL, unit_id bigint NOT NULL, property text NOT NULL, class text NOT NULL, before jsonb
-		) ON COMMIT DROP`)
-	if err != nil {
-		return "", fmt.Errorf("pick units: %w", err)
+	if err := makePicked(ctx, tx); err != nil {
+		return "", err
 	}
 	var maxAge *int64
 	if !p.ObservationAny {
@@ -121,7 +113,7 @@ func pickUnits(ctx context.Context, tx pgx.Tx, p RolloutParams, acc draftedAccou
 		selector = sel.String()
 		where, args = selectorSQL(sel, args)
 	}
-	_, err = tx.Exec(ctx, fmt.Sprintf(pickSQL, order, from, where), args...)
+	_, err := tx.Exec(ctx, fmt.Sprintf(pickSQL, order, from, where), args...)
 	if err != nil {
 		return "", fmt.Errorf("pick units: %w", err)
 	}
@@ -129,6 +121,22 @@ func pickUnits(ctx context.Context, tx pgx.Tx, p RolloutParams, acc draftedAccou
 		return "", fmt.Errorf("pick units: %w", err)
 	}
 	return selector, nil
+}
+
+func makePicked(ctx context.Context, tx pgx.Tx) error {
+	// A repair makes several rollouts in one transaction.
+	if _, err := tx.Exec(ctx, "DROP TABLE IF EXISTS pg_temp.picked"); err != nil {
+		return fmt.Errorf("pick units: %w", err)
+	}
+	_, err := tx.Exec(ctx, `
+		CREATE TEMPORARY TABLE picked (
+			seq integer NOT NULL, unit_id bigint NOT NULL, property text NOT NULL, class text NOT NULL, before jsonb,
+			want_stage text, only_if jsonb
+		) ON COMMIT DROP`)
+	if err != nil {
+		return fmt.Errorf("pick units: %w", err)
+	}
+	return nil
 }
 
 // pickSQL classes each unit by what its write would cost: nothing (occupied,

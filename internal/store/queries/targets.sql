@@ -48,7 +48,7 @@ FROM (
 WHERE targets.rollout_id = @rollout_id
     AND targets.seq = ANY (@seqs::integer[])
     AND home.id = targets.unit_id
-RETURNING targets.seq, targets.unit_id, targets.state;
+RETURNING targets.seq, targets.unit_id, targets.state, targets.want_stage;
 
 -- name: TargetRecall :one
 -- Takes back what is queued: first releases, which are within bounds, and those that
@@ -198,6 +198,8 @@ claimed AS (
         targets.before,
         targets.claimed_from,
         targets.job_id,
+        targets.want_stage,
+        targets.only_if,
         locked.skill_id
 ),
 moved AS (
@@ -234,7 +236,9 @@ SELECT
     claimed.verify_by,
     claimed.before,
     claimed.claimed_from,
-    claimed.job_id
+    claimed.job_id,
+    claimed.want_stage,
+    claimed.only_if
 FROM claimed;
 
 -- name: TargetSights :many
