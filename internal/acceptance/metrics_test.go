@@ -23,6 +23,7 @@ var labels = map[string][]string{
 	"fleet_budget_wait_seconds":          {"account", "class"},
 	"fleet_targets_total":                {"account", "action", "reason", "state"},
 	"fleet_rollouts":                     {"state"},
+	"fleet_drift":                        {"account", "kind"},
 	"fleet_token_refreshes_total":        {"account", "result"},
 }
 

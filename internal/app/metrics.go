@@ -24,6 +24,7 @@ type fleetCollector struct {
 	rollouts *prometheus.Desc
 	open     *prometheus.Desc
 	queue    *prometheus.Desc
+	drift    *prometheus.Desc
 }
 
 func newFleetCollector(st *store.Store, logger *slog.Logger) *fleetCollector {
@@ -37,11 +38,13 @@ func newFleetCollector(st *store.Store, logger *slog.Logger) *fleetCollector {
 			"Targets of rollouts that have not ended, by account and state.", []string{"account", "state"}, nil),
 		queue: prometheus.NewDesc("fleet_queue_jobs",
 			"River jobs that have not ended, by queue and state.", []string{"queue", "state"}, nil),
+		drift: prometheus.NewDesc("fleet_drift",
+			"Open findings that are not ignored, by account and kind.", []string{"account", "kind"}, nil),
 	}
 }
 
 func (c *fleetCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.targets, c.rollouts, c.open, c.queue} {
+	for _, d := range []*prometheus.Desc{c.targets, c.rollouts, c.open, c.queue, c.drift} {
 		ch <- d
 	}
 }
@@ -66,6 +69,9 @@ func (c *fleetCollector) Collect(ch chan<- prometheus.Metric) {
 	}
 	for _, q := range m.Queue {
 		ch <- prometheus.MustNewConstMetric(c.queue, prometheus.GaugeValue, float64(q.N), q.Queue, q.State)
+	}
+	for _, d := range m.Drift {
+		ch <- prometheus.MustNewConstMetric(c.drift, prometheus.GaugeValue, float64(d.N), d.Account, string(d.Kind))
 	}
 }
 

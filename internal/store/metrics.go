@@ -16,6 +16,7 @@ type Metrics struct {
 	Rollouts []StateCount
 	Open     []AccountStateCount
 	Queue    []QueueCount
+	Drift    []DriftCount
 }
 
 // StateCount counts rollouts in a state.
@@ -75,6 +76,9 @@ func (s *Store) Metrics(ctx context.Context) (Metrics, error) {
 		} {
 			m.Open = append(m.Open, AccountStateCount{Account: r.Account, State: c.State, N: c.N})
 		}
+	}
+	if m.Drift, err = s.DriftCounts(ctx); err != nil {
+		return m, err
 	}
 	rows, err := s.pool.Query(ctx, `
 		SELECT queue, state::text, count(*)
