@@ -61,8 +61,7 @@ CREATE TABLE managed_skills (
     PRIMARY KEY (account_id, skill_id)
 );
 
--- Nightly audits. last_slot is the wall-clock time, in the schedule's time zone, of
--- the last slot that was taken: a local time is a slot once, whatever DST does to it.
+-- Nightly audits. What was taken of a schedule stands in audits.slot.
 CREATE TABLE audit_schedules (
     account_id     bigint PRIMARY KEY REFERENCES accounts (id) ON DELETE CASCADE,
     cron           text NOT NULL, -- empty: no audits, whatever fleetd's default is
@@ -82,15 +81,22 @@ CREATE TABLE audits (
     ),
     state_reason     text NOT NULL DEFAULT '',
     selector         text NOT NULL,
-    slot             timestamp, -- of the schedule, in its time zone; NULL: asked for
+    -- The wall-clock time of the schedule's slot, in its time zone: a local time is a
+    -- slot once, whatever DST does to it. NULL: a person asked for the audit.
+    slot             timestamp,
+    slot_timezone    text NOT NULL DEFAULT '',
     repair           boolean NOT NULL DEFAULT false,
     repair_ceiling   integer NOT NULL DEFAULT 0,
+    repair_due       timestamptz, -- when somebody sees to the repair that follows; NULL: nobody has to
     units            integer NOT NULL CONSTRAINT audits_units_check CHECK (units >= 0),
+    released         integer NOT NULL DEFAULT 0, -- how many were given a job, in the order of the chunks
+    swept            integer NOT NULL DEFAULT 0, -- up to which chunk all units were found answered
     n_in_sync        integer NOT NULL DEFAULT 0,
     n_drifted        integer NOT NULL DEFAULT 0,
     n_unknown        integer NOT NULL DEFAULT 0,
     unknown_reasons  jsonb NOT NULL DEFAULT '{}',
     unmanaged        bigint NOT NULL DEFAULT 0,  -- enablements of skills that nothing manages
+    wants            jsonb NOT NULL DEFAULT '{}', -- by skill: on how many homes it was wanted, and on how many of those missing
     drift_opened     integer NOT NULL DEFAULT 0,
     drift_resolved   integer NOT NULL DEFAULT 0,
     requests         bigint NOT NULL DEFAULT 0,
@@ -105,19 +111,18 @@ CREATE TABLE audits (
         least(n_in_sync, n_drifted, n_unknown) >= 0 AND n_in_sync + n_drifted + n_unknown <= units
     )
 ) WITH (fillfactor = 50);
-CREATE UNIQUE INDEX audits_slot_key ON audits (account_id, slot) WHERE slot IS NOT NULL;
-CREATE INDEX audits_open_idx ON audits (account_id) WHERE ended_at IS NULL;
+CREATE UNIQUE INDEX audits_slot_key ON audits (account_id, slot_timezone, slot) WHERE slot IS NOT NULL;
+CREATE UNIQUE INDEX audits_open_key ON audits (account_id) WHERE ended_at IS NULL; -- one at a time
 CREATE INDEX audits_account_idx ON audits (account_id, id);
+CREATE INDEX audits_repair_idx ON audits (repair_due) WHERE repair_due IS NOT NULL;
 
--- The units of an audit, some hundreds a row, so that a million units cost
--- thousands of rows: released counts those that were given a job. Who of them was
--- answered is in unit_sights. done: all were.
+-- The units of an audit, 200 a row but for the last, so that a million units cost
+-- thousands of rows, written once: audits.released counts those that were given a
+-- job, and who of them was answered is in unit_sights.
 CREATE TABLE audit_chunks (
     audit_id bigint NOT NULL REFERENCES audits (id) ON DELETE CASCADE,
-    seq      integer NOT NULL,
+    seq      integer NOT NULL, -- from 1
     units    bigint[] NOT NULL,
-    released integer NOT NULL DEFAULT 0,
-    done     boolean NOT NULL DEFAULT false,
     PRIMARY KEY (audit_id, seq)
 );
 
@@ -166,7 +171,16 @@ ALTER TABLE targets ADD COLUMN only_if jsonb;
 
 ALTER TABLE units ADD COLUMN occupancy_changed_at timestamptz;
 
+-- An audit asks, for hundreds of units at once, what rollouts that have just ended
+-- or go on have to do with them. What it costs must not grow with past rollouts.
+CREATE INDEX rollouts_ended_idx ON rollouts (account_id, ended_at);
+DROP INDEX targets_unit_idx;
+CREATE INDEX targets_unit_idx ON targets (unit_id, rollout_id);
+
 -- +goose Down
+DROP INDEX targets_unit_idx;
+CREATE INDEX targets_unit_idx ON targets (unit_id);
+DROP INDEX rollouts_ended_idx;
 ALTER TABLE units DROP COLUMN occupancy_changed_at;
 ALTER TABLE targets DROP COLUMN only_if;
 ALTER TABLE targets DROP COLUMN want_stage;

@@ -163,7 +163,8 @@ func (o *driftRepairOptions) watchAll(ctx context.Context, api *client.Client, r
 		o.p.note("rollout %s created", made.ID)
 	}
 	for _, made := range r.Rollouts {
-		w := &watcher{p: o.p, api: api, id: made.ID}
+		w := o.p.watchRollout()
+		w.api, w.id = api, made.ID
 		if o.timeout > 0 {
 			w.timeout = max(time.Millisecond, deadline.Sub(o.p.now()))
 		}

@@ -12,8 +12,6 @@ import (
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/cwriter"
 	"github.com/vbauerster/mpb/v8/decor"
-
-	"fleetd/internal/client"
 )
 
 // newDisplay is a live bar on a terminal and plain lines elsewhere.
@@ -35,14 +33,10 @@ func hasRoom(w io.Writer) bool {
 	return err == nil && width > 20 && height > 3
 }
 
-// summary is how a rollout goes, in parts that fit on a line.
+// summary is how it goes, in parts that fit on a line.
 func (p *program) summary(s sight) []string {
-	r := s.rollout
-	parts := []string{
-		fmt.Sprintf("wave %d/%d", r.Wave.Index, r.Wave.Of),
-		fmt.Sprintf("%s of %s failures", count(r.Failures), count(r.MaxFailures)),
-	}
-	if r.EndedAt != nil {
+	parts := s.parts()
+	if s.ended() {
 		return parts
 	}
 	if s.sent > 0 {
@@ -51,8 +45,8 @@ func (p *program) summary(s sight) []string {
 	if s.budget.Rate > 0 {
 		parts = append(parts, "budget "+perSecond(round1(s.budget.Rate)))
 	}
-	if r.Throttled > 0 {
-		parts = append(parts, count(r.Throttled)+" refused")
+	if n := s.throttled(); n > 0 {
+		parts = append(parts, count(n)+" refused")
 	}
 	if until := s.budget.BlockedUntil; until != nil && until.After(s.now) {
 		parts = append(parts, "refused (429), sends again in "+span(until.Sub(s.now)))
@@ -62,12 +56,18 @@ func (p *program) summary(s sight) []string {
 
 func round1(f float64) float64 { return float64(int64(f*10+0.5)) / 10 }
 
-// eta is how long a rollout has still to go; empty when it cannot be told.
+// eta is how long there is still to go; empty when it cannot be told.
 func (p *program) eta(s sight) string {
-	if s.rollout.ETA == nil || s.rollout.EndedAt != nil {
+	done, of := s.progress()
+	switch at := s.watched.eta(); {
+	case s.ended():
 		return ""
+	case at != nil:
+		return span(at.Sub(s.now))
+	case s.estimates() && s.targets > 0:
+		return span(time.Duration(float64(of-done) / s.targets * float64(time.Second)))
 	}
-	return span(s.rollout.ETA.P50.Sub(s.now))
+	return ""
 }
 
 // lineDisplay prints a line for each change and, while nothing changes but the
@@ -76,19 +76,18 @@ type lineDisplay struct {
 	p       *program
 	printed time.Time
 	key     string
-	counts  client.Counts
+	done    int64
 }
 
 func (d *lineDisplay) show(s sight) {
-	r := s.rollout
-	key := fmt.Sprint(r.State, r.StateReason, r.Wave.Index)
-	moved := r.Counts != d.counts
-	due := settled(r) || s.now.Sub(d.printed) >= d.p.plainInterval
-	if key == d.key && (!moved || !due) {
+	done, of := s.progress()
+	key := fmt.Sprint(s.state(), s.stateReason(), s.steps())
+	due := s.settled() || s.now.Sub(d.printed) >= d.p.plainInterval
+	if key == d.key && (done == d.done || !due) {
 		return
 	}
-	d.key, d.counts, d.printed = key, r.Counts, s.now
-	line := fmt.Sprintf("%s  %s  %s/%s (%s)", s.now.UTC().Format("15:04:05"), r.State, number(ended(r.Counts)), number(r.Targets), percent(ended(r.Counts), r.Targets))
+	d.key, d.done, d.printed = key, done, s.now
+	line := fmt.Sprintf("%s  %s  %s/%s (%s)", s.now.UTC().Format("15:04:05"), s.state(), number(done), number(of), percent(done, of))
 	if s.targets > 0 {
 		line += "  " + perSecond(round1(s.targets))
 	}
@@ -96,8 +95,8 @@ func (d *lineDisplay) show(s sight) {
 	if eta := d.p.eta(s); eta != "" {
 		line += ", ETA " + eta
 	}
-	if r.StateReason != "" {
-		line += ": " + r.StateReason
+	if reason := s.stateReason(); reason != "" {
+		line += ": " + reason
 	}
 	d.p.note("%s", clean(line))
 }
@@ -133,10 +132,11 @@ func (d *barDisplay) show(s sight) {
 	d.mu.Lock()
 	d.s = s
 	d.mu.Unlock()
+	done, of := s.progress()
 	if d.bar == nil {
-		d.bar = d.newBar(s.rollout.Targets)
+		d.bar = d.newBar(of)
 	}
-	d.bar.SetCurrent(ended(s.rollout.Counts))
+	d.bar.SetCurrent(done)
 }
 
 func (d *barDisplay) newBar(targets int64) *mpb.Bar {
@@ -145,8 +145,8 @@ func (d *barDisplay) newBar(targets int64) *mpb.Bar {
 	return d.progress.New(targets+1, mpb.BarStyle().Lbound("[").Filler("#").Tip("").Padding(".").Rbound("]"),
 		mpb.BarWidth(40),
 		mpb.PrependDecorators(decor.Any(func(decor.Statistics) string {
-			r := d.seen().rollout
-			return fmt.Sprintf("%s/%s ", count(ended(r.Counts)), count(r.Targets))
+			done, of := d.seen().progress()
+			return fmt.Sprintf("%s/%s ", count(done), count(of))
 		})),
 		mpb.AppendDecorators(decor.Any(func(decor.Statistics) string { return d.right() })),
 		mpb.BarExtender(mpb.BarFillerFunc(func(w io.Writer, stat decor.Statistics) error {
@@ -159,7 +159,7 @@ func (d *barDisplay) newBar(targets int64) *mpb.Bar {
 // right is what stands to the right of the bar.
 func (d *barDisplay) right() string {
 	s := d.seen()
-	text := " " + percent(ended(s.rollout.Counts), s.rollout.Targets)
+	text := " " + percent(s.progress())
 	if s.targets > 0 {
 		text += "  " + perSecond(round1(s.targets))
 	}
@@ -172,9 +172,9 @@ func (d *barDisplay) right() string {
 // under is the line under the bar.
 func (d *barDisplay) under() string {
 	s := d.seen()
-	text := s.rollout.State + "  " + strings.Join(d.p.summary(s), ", ")
-	if s.rollout.StateReason != "" {
-		text += ": " + s.rollout.StateReason
+	text := s.state() + "  " + strings.Join(d.p.summary(s), ", ")
+	if reason := s.stateReason(); reason != "" {
+		text += ": " + reason
 	}
 	return text
 }

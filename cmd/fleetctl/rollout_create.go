@@ -75,7 +75,8 @@ func (o *rolloutCreateOptions) run(ctx context.Context) error {
 	}
 	if o.watch {
 		o.p.note("rollout %s created", r.Value.ID)
-		w := &watcher{p: o.p, api: api, id: r.Value.ID, timeout: o.timeout}
+		w := o.p.watchRollout()
+		w.api, w.id, w.timeout = api, r.Value.ID, o.timeout
 		return w.run(ctx)
 	}
 	return printOne(o.p, rolloutColumns(o.p), r.Value, r.Raw, func(w io.Writer) {

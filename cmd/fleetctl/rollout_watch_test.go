@@ -48,6 +48,8 @@ func TestWatchToTheEnd(t *testing.T) {
 	}
 }
 
+func look(r client.Rollout) watched { return rolloutLook{&client.Response[client.Rollout]{Value: r}} }
+
 func TestWatchPrintsTheRolloutForPeople(t *testing.T) {
 	t.Parallel()
 	f := newFake(t, map[string][]reply{"GET /rollouts/r7k2": {ok(t, "rollout_failed")}})
@@ -75,12 +77,12 @@ func TestWatchLinesAreFew(t *testing.T) {
 	for i := range 100 {
 		r.Counts.Succeeded++
 		r.Counts.Pending--
-		d.show(sight{rollout: r, now: noon.Add(time.Duration(i) * time.Second)})
+		d.show(sight{watched: look(r), now: noon.Add(time.Duration(i) * time.Second)})
 	}
 	require.Equal(t, 10, strings.Count(c.err.String(), "\n"))
 	r.State = "paused"
-	d.show(sight{rollout: r, now: noon.Add(100 * time.Second)})
-	d.show(sight{rollout: r, now: noon.Add(200 * time.Second)})
+	d.show(sight{watched: look(r), now: noon.Add(100 * time.Second)})
+	d.show(sight{watched: look(r), now: noon.Add(200 * time.Second)})
 	require.Equal(t, 11, strings.Count(c.err.String(), "\n"))
 }
 
@@ -157,7 +159,7 @@ func TestSpeedometer(t *testing.T) {
 	t.Parallel()
 	var s speedometer
 	look := func(second int, ended, requests int64) {
-		s.add(noon.Add(time.Duration(second)*time.Second), client.Rollout{Counts: client.Counts{Succeeded: ended}, Requests: requests})
+		s.add(noon.Add(time.Duration(second)*time.Second), look(client.Rollout{Counts: client.Counts{Succeeded: ended}, Requests: requests}))
 	}
 	look(0, 0, 0)
 	targets, sent := s.rates()
@@ -184,7 +186,7 @@ func TestBarDisplay(t *testing.T) {
 	var r client.Rollout
 	require.NoError(t, json.Unmarshal([]byte(ok(t, "rollout_waiting").body), &r))
 	blocked := noon.Add(20 * time.Second)
-	d.show(sight{rollout: r, now: noon, targets: 46.04, sent: 47.2, budget: client.AccountBudget{Rate: 50, BlockedUntil: &blocked}})
+	d.show(sight{watched: look(r), now: noon, targets: 46.04, sent: 47.2, budget: client.AccountBudget{Rate: 50, BlockedUntil: &blocked}})
 	require.Eventually(t, func() bool { return strings.Contains(c.err.String(), "soaking") }, 10*time.Second, 5*time.Millisecond)
 	d.note("fleetd does not answer")
 	d.close()

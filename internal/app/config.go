@@ -11,6 +11,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"fleetd/internal/fleet"
+	"fleetd/internal/schedule"
+	"fleetd/internal/store"
 )
 
 // Config is what fleetd is run with. Default fills in what is zero.
@@ -25,9 +27,13 @@ type Config struct {
 	// EncryptionKeyFile holds 32 bytes in base64; empty: a file in DataDir that is
 	// made on first use.
 	EncryptionKeyFile string
-	// MaxInFlight is how many jobs of one account this process runs at once, 1 to
+	// MaxInFlight is how many targets of one account this process has under way at once, 1 to
 	// 10,000.
 	MaxInFlight int
+	// AuditSchedule is when audits of accounts without a schedule of their own begin: a
+	// cron expression of five fields in AuditTimezone (empty: UTC). Empty: never.
+	AuditSchedule string
+	AuditTimezone string
 	// NoMigrate refuses to start on an old database instead of migrating it.
 	NoMigrate bool
 	// ShutdownTimeout is how long work under way is waited for when stopping.
@@ -80,6 +86,9 @@ func (c Config) Validate() error {
 	if c.ShutdownTimeout < 0 {
 		return fleet.Invalidf("--shutdown-timeout", "%v is negative: use a duration such as 20s", c.ShutdownTimeout)
 	}
+	if err := c.validateAudits(); err != nil {
+		return err
+	}
 	if c.DatabaseURL == "" {
 		return nil
 	}
@@ -88,6 +97,27 @@ func (c Config) Validate() error {
 		return fleet.Invalidf("--database-url", "it cannot be read as a Postgres address: use postgres://user@host:5432/database?sslmode=require")
 	}
 	return nil
+}
+
+// validateAudits reads the schedule as it will be read, and names the flag.
+func (c Config) validateAudits() error {
+	expr := c.AuditSchedule
+	if expr == "" {
+		expr = "0 0 * * *" // the time zone is checked all the same
+	}
+	_, err := schedule.Parse(expr, c.AuditTimezone)
+	if known := new(fleet.Error); errors.As(err, &known) {
+		flag := "--audit-schedule"
+		if known.Field == "timezone" {
+			flag = "--audit-timezone"
+		}
+		return fleet.Invalidf(flag, "%s", known.Message)
+	}
+	return err
+}
+
+func (c Config) auditDefault() store.AuditDefault {
+	return store.AuditDefault{Cron: c.AuditSchedule, Timezone: c.AuditTimezone}
 }
 
 func (c Config) keyFile() string {

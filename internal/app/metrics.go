@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"fleetd/internal/jobs"
 	"fleetd/internal/store"
 )
 
@@ -24,6 +25,9 @@ type fleetCollector struct {
 	rollouts *prometheus.Desc
 	open     *prometheus.Desc
 	queue    *prometheus.Desc
+	units    *prometheus.Desc
+	coverage *prometheus.Desc
+	success  *prometheus.Desc
 	drift    *prometheus.Desc
 }
 
@@ -38,13 +42,19 @@ func newFleetCollector(st *store.Store, logger *slog.Logger) *fleetCollector {
 			"Targets of rollouts that have not ended, by account and state.", []string{"account", "state"}, nil),
 		queue: prometheus.NewDesc("fleet_queue_jobs",
 			"River jobs that have not ended, by queue and state.", []string{"queue", "state"}, nil),
+		units: prometheus.NewDesc("fleet_audit_units",
+			"Units of the last audit that came to its end, by account and result.", []string{"account", "result"}, nil),
+		coverage: prometheus.NewDesc("fleet_audit_coverage_ratio",
+			"Share of the units of the last audit that were seen, by account.", []string{"account"}, nil),
+		success: prometheus.NewDesc("fleet_audit_last_success_timestamp_seconds",
+			"When an audit of the account last saw every unit it was to see.", []string{"account"}, nil),
 		drift: prometheus.NewDesc("fleet_drift",
 			"Open findings that are not ignored, by account and kind.", []string{"account", "kind"}, nil),
 	}
 }
 
 func (c *fleetCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.targets, c.rollouts, c.open, c.queue, c.drift} {
+	for _, d := range []*prometheus.Desc{c.targets, c.rollouts, c.open, c.queue, c.units, c.coverage, c.success, c.drift} {
 		ch <- d
 	}
 }
@@ -67,12 +77,39 @@ func (c *fleetCollector) Collect(ch chan<- prometheus.Metric) {
 	for _, o := range m.Open {
 		ch <- prometheus.MustNewConstMetric(c.open, prometheus.GaugeValue, float64(o.N), o.Account, o.State)
 	}
-	for _, q := range m.Queue {
-		ch <- prometheus.MustNewConstMetric(c.queue, prometheus.GaugeValue, float64(q.N), q.Queue, q.State)
+	for place, n := range queueJobs(m) {
+		ch <- prometheus.MustNewConstMetric(c.queue, prometheus.GaugeValue, float64(n), place.queue, place.state)
 	}
 	for _, d := range m.Drift {
 		ch <- prometheus.MustNewConstMetric(c.drift, prometheus.GaugeValue, float64(d.N), d.Account, string(d.Kind))
 	}
+	for _, a := range m.Audits {
+		for result, n := range a.Units {
+			ch <- prometheus.MustNewConstMetric(c.units, prometheus.GaugeValue, float64(n), a.Account, string(result))
+		}
+		ch <- prometheus.MustNewConstMetric(c.coverage, prometheus.GaugeValue, a.Coverage, a.Account)
+		if !a.LastSuccess.IsZero() {
+			ch <- prometheus.MustNewConstMetric(c.success, prometheus.GaugeValue, float64(a.LastSuccess.UnixMilli())/1000, a.Account)
+		}
+	}
+}
+
+// queueState is one queue in one state.
+type queueState struct{ queue, state string }
+
+// queueJobs counts the jobs that have not ended. The queue of every account is there
+// in every state, also at zero: a metric that comes and goes cannot be alerted on.
+func queueJobs(m store.Metrics) map[queueState]int64 {
+	jobsOf := map[queueState]int64{}
+	for _, id := range m.Accounts {
+		for _, state := range store.OpenJobStates() {
+			jobsOf[queueState{jobs.QueueName(id), state}] = 0
+		}
+	}
+	for _, q := range m.Queue {
+		jobsOf[queueState{q.Queue, q.State}] = q.N
+	}
+	return jobsOf
 }
 
 // poolCollector shows the connection pool.

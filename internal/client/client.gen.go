@@ -337,6 +337,138 @@ func (e TokenCreateRole) Valid() bool {
 	}
 }
 
+// Defines values for ListCredentialsParamsKind.
+const (
+	ListCredentialsParamsKindCustomer   ListCredentialsParamsKind = "customer"
+	ListCredentialsParamsKindDeveloper  ListCredentialsParamsKind = "developer"
+	ListCredentialsParamsKindEnterprise ListCredentialsParamsKind = "enterprise"
+)
+
+// Valid indicates whether the value is a known member of the ListCredentialsParamsKind enum.
+func (e ListCredentialsParamsKind) Valid() bool {
+	switch e {
+	case ListCredentialsParamsKindCustomer:
+		return true
+	case ListCredentialsParamsKindDeveloper:
+		return true
+	case ListCredentialsParamsKindEnterprise:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for DeleteCredentialParamsKind.
+const (
+	DeleteCredentialParamsKindCustomer   DeleteCredentialParamsKind = "customer"
+	DeleteCredentialParamsKindDeveloper  DeleteCredentialParamsKind = "developer"
+	DeleteCredentialParamsKindEnterprise DeleteCredentialParamsKind = "enterprise"
+)
+
+// Valid indicates whether the value is a known member of the DeleteCredentialParamsKind enum.
+func (e DeleteCredentialParamsKind) Valid() bool {
+	switch e {
+	case DeleteCredentialParamsKindCustomer:
+		return true
+	case DeleteCredentialParamsKindDeveloper:
+		return true
+	case DeleteCredentialParamsKindEnterprise:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for GetCredentialParamsKind.
+const (
+	GetCredentialParamsKindCustomer   GetCredentialParamsKind = "customer"
+	GetCredentialParamsKindDeveloper  GetCredentialParamsKind = "developer"
+	GetCredentialParamsKindEnterprise GetCredentialParamsKind = "enterprise"
+)
+
+// Valid indicates whether the value is a known member of the GetCredentialParamsKind enum.
+func (e GetCredentialParamsKind) Valid() bool {
+	switch e {
+	case GetCredentialParamsKindCustomer:
+		return true
+	case GetCredentialParamsKindDeveloper:
+		return true
+	case GetCredentialParamsKindEnterprise:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for SetCredentialParamsKind.
+const (
+	SetCredentialParamsKindCustomer   SetCredentialParamsKind = "customer"
+	SetCredentialParamsKindDeveloper  SetCredentialParamsKind = "developer"
+	SetCredentialParamsKindEnterprise SetCredentialParamsKind = "enterprise"
+)
+
+// Valid indicates whether the value is a known member of the SetCredentialParamsKind enum.
+func (e SetCredentialParamsKind) Valid() bool {
+	switch e {
+	case SetCredentialParamsKindCustomer:
+		return true
+	case SetCredentialParamsKindDeveloper:
+		return true
+	case SetCredentialParamsKindEnterprise:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ListAuditsParamsState.
+const (
+	ListAuditsParamsStateCanceled             ListAuditsParamsState = "canceled"
+	ListAuditsParamsStateCompletedWithUnknown ListAuditsParamsState = "completed_with_unknown"
+	ListAuditsParamsStateRunning              ListAuditsParamsState = "running"
+	ListAuditsParamsStateSucceeded            ListAuditsParamsState = "succeeded"
+	ListAuditsParamsStateWaiting              ListAuditsParamsState = "waiting"
+)
+
+// Valid indicates whether the value is a known member of the ListAuditsParamsState enum.
+func (e ListAuditsParamsState) Valid() bool {
+	switch e {
+	case ListAuditsParamsStateCanceled:
+		return true
+	case ListAuditsParamsStateCompletedWithUnknown:
+		return true
+	case ListAuditsParamsStateRunning:
+		return true
+	case ListAuditsParamsStateSucceeded:
+		return true
+	case ListAuditsParamsStateWaiting:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ListAuditUnitsParamsResult.
+const (
+	ListAuditUnitsParamsResultDrifted ListAuditUnitsParamsResult = "drifted"
+	ListAuditUnitsParamsResultInSync  ListAuditUnitsParamsResult = "in_sync"
+	ListAuditUnitsParamsResultUnknown ListAuditUnitsParamsResult = "unknown"
+)
+
+// Valid indicates whether the value is a known member of the ListAuditUnitsParamsResult enum.
+func (e ListAuditUnitsParamsResult) Valid() bool {
+	switch e {
+	case ListAuditUnitsParamsResultDrifted:
+		return true
+	case ListAuditUnitsParamsResultInSync:
+		return true
+	case ListAuditUnitsParamsResultUnknown:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ListDriftParamsKind.
 const (
 	ListDriftParamsKindMissing       ListDriftParamsKind = "missing"
@@ -689,6 +821,25 @@ type AccountCreateLinkMode string
 // AccountCreateRegion Where the organization is. na when neither region nor api_url is given.
 type AccountCreateRegion string
 
+// AccountCredential defines model for AccountCredential.
+type AccountCredential struct {
+	Budget      AccountBudget `json:"budget"`
+	ClientID    string        `json:"client_id"`
+	Kind        string        `json:"kind"`
+	State       string        `json:"state"`
+	StateReason string        `json:"state_reason"`
+	UpdatedAt   time.Time     `json:"updated_at"`
+	VendorID    string        `json:"vendor_id"`
+}
+
+// AccountCredentialList defines model for AccountCredentialList.
+type AccountCredentialList struct {
+	Items []AccountCredential `json:"items"`
+
+	// NextCursor The cursor of the next page; empty on the last.
+	NextCursor string `json:"next_cursor"`
+}
+
 // AccountList defines model for AccountList.
 type AccountList struct {
 	Items []Account `json:"items"`
@@ -732,6 +883,121 @@ type AccountSetLinkMode string
 // AccountSetRegion Sets api_url to the region's, unless api_url is given as well.
 type AccountSetRegion string
 
+// Audit defines model for Audit.
+type Audit struct {
+	Account        string           `json:"account"`
+	Coverage       float64          `json:"coverage"`
+	CreatedAt      time.Time        `json:"created_at"`
+	CreatedBy      string           `json:"created_by"`
+	Drift          AuditDrift       `json:"drift"`
+	Drifted        int64            `json:"drifted"`
+	EndedAt        *time.Time       `json:"ended_at"`
+	ID             string           `json:"id"`
+	InSync         int64            `json:"in_sync"`
+	Pages          int64            `json:"pages"`
+	Reason         string           `json:"reason"`
+	Repair         bool             `json:"repair"`
+	Requests       int64            `json:"requests"`
+	Selector       string           `json:"selector"`
+	Slot           *AuditSlot       `json:"slot"`
+	StartedAt      *time.Time       `json:"started_at"`
+	State          string           `json:"state"`
+	StateReason    string           `json:"state_reason"`
+	Throttled      int64            `json:"throttled"`
+	Units          int64            `json:"units"`
+	Unknown        int64            `json:"unknown"`
+	UnknownReasons map[string]int64 `json:"unknown_reasons"`
+	Unmanaged      int64            `json:"unmanaged"`
+}
+
+// AuditDrift defines model for AuditDrift.
+type AuditDrift struct {
+	Opened   int64 `json:"opened"`
+	Resolved int64 `json:"resolved"`
+}
+
+// AuditList defines model for AuditList.
+type AuditList struct {
+	Items []Audit `json:"items"`
+
+	// NextCursor The cursor of the next page; empty on the last.
+	NextCursor string `json:"next_cursor"`
+}
+
+// AuditRequest defines model for AuditRequest.
+type AuditRequest struct {
+	// Account The account whose units are audited.
+	Account string `json:"account"`
+
+	// Reason Why, for the log.
+	Reason *string `json:"reason,omitempty"`
+
+	// Selector Which units: all, or key=value, key!=value, key in (a,b), has(key), with commas between.
+	Selector *string `json:"selector,omitempty"`
+
+	// UnitIDs The units by ID; instead of selector.
+	UnitIDs *[]string `json:"unit_ids,omitempty"`
+}
+
+// AuditSchedule defines model for AuditSchedule.
+type AuditSchedule struct {
+	Account       string     `json:"account"`
+	Cron          string     `json:"cron"`
+	Default       bool       `json:"default"`
+	NextAt        *time.Time `json:"next_at"`
+	Repair        bool       `json:"repair"`
+	RepairCeiling int64      `json:"repair_ceiling"`
+	Selector      string     `json:"selector"`
+	Timezone      string     `json:"timezone"`
+	UpdatedAt     *time.Time `json:"updated_at"`
+}
+
+// AuditScheduleSet defines model for AuditScheduleSet.
+type AuditScheduleSet struct {
+	// Cron Minute, hour, day of month, month, day of week (0 is Sunday): 0 2 * * *. Empty: no audits, whatever fleetd's own schedule is.
+	Cron string `json:"cron"`
+
+	// Reason Why, for the log.
+	Reason *string `json:"reason,omitempty"`
+
+	// Repair Repair what the audit finds, once it has ended.
+	Repair *bool `json:"repair,omitempty"`
+
+	// RepairCeiling Above so many findings the repair only alarms. Needed with repair.
+	RepairCeiling *int64 `json:"repair_ceiling,omitempty"`
+
+	// Selector Which units; all when not given.
+	Selector *string `json:"selector,omitempty"`
+
+	// Timezone An IANA name; UTC when not given.
+	Timezone *string `json:"timezone,omitempty"`
+}
+
+// AuditSlot defines model for AuditSlot.
+type AuditSlot struct {
+	Time     string `json:"time"`
+	Timezone string `json:"timezone"`
+}
+
+// AuditedUnit defines model for AuditedUnit.
+type AuditedUnit struct {
+	AuditedAt *time.Time `json:"audited_at"`
+	Occupancy string     `json:"occupancy"`
+	Property  string     `json:"property"`
+	Reason    string     `json:"reason"`
+	Result    string     `json:"result"`
+	SeenAt    *time.Time `json:"seen_at"`
+	UnitID    string     `json:"unit_id"`
+}
+
+// AuditedUnitList defines model for AuditedUnitList.
+type AuditedUnitList struct {
+	Items []AuditedUnit `json:"items"`
+
+	// NextCursor The cursor of the next page; empty on the last.
+	NextCursor string `json:"next_cursor"`
+}
+
 // CheckStep defines model for CheckStep.
 type CheckStep struct {
 	Message string `json:"message"`
@@ -748,6 +1014,30 @@ type Counts struct {
 	Skipped   int64 `json:"skipped"`
 	Succeeded int64 `json:"succeeded"`
 	Verifying int64 `json:"verifying"`
+}
+
+// CredentialSet defines model for CredentialSet.
+type CredentialSet struct {
+	// Burst Requests that may leave at once. Not given: as it is, or what suits a rate that is given.
+	Burst *int64 `json:"burst,omitempty"`
+
+	// ClientID Of the LWA security profile.
+	ClientID string `json:"client_id"`
+
+	// ClientSecret Sealed before it is stored, never shown again.
+	ClientSecret string `json:"client_secret"`
+
+	// Rate auto, or requests a second above 0. Not given: as it is, auto for a new one.
+	Rate *string `json:"rate,omitempty"`
+
+	// Reason Why, for the log.
+	Reason *string `json:"reason,omitempty"`
+
+	// RefreshToken Sealed before it is stored, never shown again.
+	RefreshToken string `json:"refresh_token"`
+
+	// VendorID The vendor whose skills are managed: of the kind developer, and of no other.
+	VendorID *string `json:"vendor_id,omitempty"`
 }
 
 // Drift defines model for Drift.
@@ -1292,7 +1582,7 @@ type ListAccountsParams struct {
 
 // CreateAccountParams defines parameters for CreateAccount.
 type CreateAccountParams struct {
-	// IdempotencyKey Makes a repeated call safe: the same key with the same request gets the first call's answer and changes nothing.
+	// IdempotencyKey Makes a repeated call safe: for 24 hours the same key with the same request gets the first call's answer and changes nothing. After that the key may be forgotten, and the call creates anew.
 	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
 }
 
@@ -1304,6 +1594,36 @@ type DeleteAccountParams struct {
 	// Reason Why, for the log.
 	Reason *string `form:"reason,omitempty" json:"reason,omitempty"`
 }
+
+// DeleteAuditScheduleParams defines parameters for DeleteAuditSchedule.
+type DeleteAuditScheduleParams struct {
+	// Reason Why, for the log.
+	Reason *string `form:"reason,omitempty" json:"reason,omitempty"`
+}
+
+// ListCredentialsParams defines parameters for ListCredentials.
+type ListCredentialsParams struct {
+	// Kind Only the one of this kind, if there is one.
+	Kind *ListCredentialsParamsKind `form:"kind,omitempty" json:"kind,omitempty"`
+}
+
+// ListCredentialsParamsKind defines parameters for ListCredentials.
+type ListCredentialsParamsKind string
+
+// DeleteCredentialParams defines parameters for DeleteCredential.
+type DeleteCredentialParams struct {
+	// Reason Why, for the log.
+	Reason *string `form:"reason,omitempty" json:"reason,omitempty"`
+}
+
+// DeleteCredentialParamsKind defines parameters for DeleteCredential.
+type DeleteCredentialParamsKind string
+
+// GetCredentialParamsKind defines parameters for GetCredential.
+type GetCredentialParamsKind string
+
+// SetCredentialParamsKind defines parameters for SetCredential.
+type SetCredentialParamsKind string
 
 // ListUnitsParams defines parameters for ListUnits.
 type ListUnitsParams struct {
@@ -1334,9 +1654,54 @@ type ImportUnitsParams struct {
 	// Reason Why, for the log.
 	Reason *string `form:"reason,omitempty" json:"reason,omitempty"`
 
-	// IdempotencyKey Makes a repeated call safe: the same key with the same request gets the first call's answer and changes nothing.
+	// IdempotencyKey Makes a repeated call safe: for 24 hours the same key with the same request gets the first call's answer and changes nothing. After that the key may be forgotten, and the call creates anew.
 	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
 }
+
+// ListAuditsParams defines parameters for ListAudits.
+type ListAuditsParams struct {
+	// Limit How many items a page holds at most.
+	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The next_cursor of the page before; empty for the first.
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Account Only this account's.
+	Account *string `form:"account,omitempty" json:"account,omitempty"`
+
+	// State Only those in this state.
+	State *ListAuditsParamsState `form:"state,omitempty" json:"state,omitempty"`
+
+	// Active Only those that have not ended.
+	Active *bool `form:"active,omitempty" json:"active,omitempty"`
+}
+
+// ListAuditsParamsState defines parameters for ListAudits.
+type ListAuditsParamsState string
+
+// CreateAuditParams defines parameters for CreateAudit.
+type CreateAuditParams struct {
+	// IdempotencyKey Makes a repeated call safe: for 24 hours the same key with the same request gets the first call's answer and changes nothing. After that the key may be forgotten, and the call creates anew.
+	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
+}
+
+// ListAuditUnitsParams defines parameters for ListAuditUnits.
+type ListAuditUnitsParams struct {
+	// Limit How many items a page holds at most.
+	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The next_cursor of the page before; empty for the first.
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Result Only those with this result.
+	Result *ListAuditUnitsParamsResult `form:"result,omitempty" json:"result,omitempty"`
+
+	// Reason Only those that are unknown for this reason.
+	Reason *string `form:"reason,omitempty" json:"reason,omitempty"`
+}
+
+// ListAuditUnitsParamsResult defines parameters for ListAuditUnits.
+type ListAuditUnitsParamsResult string
 
 // ListDriftParams defines parameters for ListDrift.
 type ListDriftParams struct {
@@ -1379,7 +1744,7 @@ type ListDriftParamsIgnored string
 
 // RepairDriftParams defines parameters for RepairDrift.
 type RepairDriftParams struct {
-	// IdempotencyKey Makes a repeated call safe: the same key with the same request gets the first call's answer and changes nothing.
+	// IdempotencyKey Makes a repeated call safe: for 24 hours the same key with the same request gets the first call's answer and changes nothing. After that the key may be forgotten, and the call creates anew.
 	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
 }
 
@@ -1463,7 +1828,7 @@ type ListRolloutsParamsState string
 
 // CreateRolloutParams defines parameters for CreateRollout.
 type CreateRolloutParams struct {
-	// IdempotencyKey Makes a repeated call safe: the same key with the same request gets the first call's answer and changes nothing.
+	// IdempotencyKey Makes a repeated call safe: for 24 hours the same key with the same request gets the first call's answer and changes nothing. After that the key may be forgotten, and the call creates anew.
 	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
 }
 
@@ -1502,7 +1867,7 @@ type ListTokensParams struct {
 
 // CreateTokenParams defines parameters for CreateToken.
 type CreateTokenParams struct {
-	// IdempotencyKey Makes a repeated call safe: the same key with the same request gets the first call's answer and changes nothing.
+	// IdempotencyKey Makes a repeated call safe: for 24 hours the same key with the same request gets the first call's answer and changes nothing. After that the key may be forgotten, and the call creates anew.
 	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
 }
 
@@ -1517,6 +1882,18 @@ type CreateAccountJSONRequestBody = AccountCreate
 
 // SetAccountJSONRequestBody defines body for SetAccount for application/json ContentType.
 type SetAccountJSONRequestBody = AccountSet
+
+// SetAuditScheduleJSONRequestBody defines body for SetAuditSchedule for application/json ContentType.
+type SetAuditScheduleJSONRequestBody = AuditScheduleSet
+
+// SetCredentialJSONRequestBody defines body for SetCredential for application/json ContentType.
+type SetCredentialJSONRequestBody = CredentialSet
+
+// CreateAuditJSONRequestBody defines body for CreateAudit for application/json ContentType.
+type CreateAuditJSONRequestBody = AuditRequest
+
+// CancelAuditJSONRequestBody defines body for CancelAudit for application/json ContentType.
+type CancelAuditJSONRequestBody = ReasonBody
 
 // IgnoreDriftJSONRequestBody defines body for IgnoreDrift for application/json ContentType.
 type IgnoreDriftJSONRequestBody = IgnoreBody
@@ -1600,10 +1977,69 @@ func (c *Client) SetAccount(ctx context.Context, name string, body SetAccountJSO
 	return receive[Account](ctx, c, r)
 }
 
+// DeleteAuditSchedule calls DELETE /api/v1/accounts/{name}/audit-schedule: take an account's own audit schedule away: fleetd's holds again.
+func (c *Client) DeleteAuditSchedule(ctx context.Context, name string, params DeleteAuditScheduleParams) error {
+	r := newRequest("deleteAuditSchedule", http.MethodDelete, "/api/v1/accounts/{name}/audit-schedule", "name", text(name))
+	if params.Reason != nil {
+		r.addQuery("reason", false, *params.Reason)
+	}
+	_, err := receive[struct{}](ctx, c, r)
+	return err
+}
+
+// GetAuditSchedule calls GET /api/v1/accounts/{name}/audit-schedule: show when an account is audited by itself.
+func (c *Client) GetAuditSchedule(ctx context.Context, name string) (*Response[AuditSchedule], error) {
+	r := newRequest("getAuditSchedule", http.MethodGet, "/api/v1/accounts/{name}/audit-schedule", "name", text(name))
+	return receive[AuditSchedule](ctx, c, r)
+}
+
+// SetAuditSchedule calls PUT /api/v1/accounts/{name}/audit-schedule: give an account an audit schedule of its own.
+func (c *Client) SetAuditSchedule(ctx context.Context, name string, body SetAuditScheduleJSONRequestBody) (*Response[AuditSchedule], error) {
+	r := newRequest("setAuditSchedule", http.MethodPut, "/api/v1/accounts/{name}/audit-schedule", "name", text(name))
+	if err := r.setJSON(body); err != nil {
+		return nil, err
+	}
+	return receive[AuditSchedule](ctx, c, r)
+}
+
 // CheckAccount calls POST /api/v1/accounts/{name}/check: try an account's credentials and API.
 func (c *Client) CheckAccount(ctx context.Context, name string) (*Response[AccountCheck], error) {
 	r := newRequest("checkAccount", http.MethodPost, "/api/v1/accounts/{name}/check", "name", text(name))
 	return receive[AccountCheck](ctx, c, r)
+}
+
+// ListCredentials calls GET /api/v1/accounts/{name}/credentials: list the credentials of an account by kind, without their secrets.
+func (c *Client) ListCredentials(ctx context.Context, name string, params ListCredentialsParams) (*Response[AccountCredentialList], error) {
+	r := newRequest("listCredentials", http.MethodGet, "/api/v1/accounts/{name}/credentials", "name", text(name))
+	if params.Kind != nil {
+		r.addQuery("kind", false, *params.Kind)
+	}
+	return receive[AccountCredentialList](ctx, c, r)
+}
+
+// DeleteCredential calls DELETE /api/v1/accounts/{name}/credentials/{kind}: delete a credential of an account and its budget.
+func (c *Client) DeleteCredential(ctx context.Context, name string, kind DeleteCredentialParamsKind, params DeleteCredentialParams) error {
+	r := newRequest("deleteCredential", http.MethodDelete, "/api/v1/accounts/{name}/credentials/{kind}", "name", text(name), "kind", text(kind))
+	if params.Reason != nil {
+		r.addQuery("reason", false, *params.Reason)
+	}
+	_, err := receive[struct{}](ctx, c, r)
+	return err
+}
+
+// GetCredential calls GET /api/v1/accounts/{name}/credentials/{kind}: show a credential of an account, without its secrets.
+func (c *Client) GetCredential(ctx context.Context, name string, kind GetCredentialParamsKind) (*Response[AccountCredential], error) {
+	r := newRequest("getCredential", http.MethodGet, "/api/v1/accounts/{name}/credentials/{kind}", "name", text(name), "kind", text(kind))
+	return receive[AccountCredential](ctx, c, r)
+}
+
+// SetCredential calls PUT /api/v1/accounts/{name}/credentials/{kind}: set a credential of an account.
+func (c *Client) SetCredential(ctx context.Context, name string, kind SetCredentialParamsKind, body SetCredentialJSONRequestBody) (*Response[AccountCredential], error) {
+	r := newRequest("setCredential", http.MethodPut, "/api/v1/accounts/{name}/credentials/{kind}", "name", text(name), "kind", text(kind))
+	if err := r.setJSON(body); err != nil {
+		return nil, err
+	}
+	return receive[AccountCredential](ctx, c, r)
 }
 
 // ListUnits calls GET /api/v1/accounts/{name}/units: list an account's units by property.
@@ -1647,6 +2083,72 @@ func (c *Client) ImportUnits(ctx context.Context, name string, params ImportUnit
 	}
 	r.setBody("text/csv", body)
 	return receive[ImportResult](ctx, c, r)
+}
+
+// ListAudits calls GET /api/v1/audits: list audits, newest first.
+func (c *Client) ListAudits(ctx context.Context, params ListAuditsParams) (*Response[AuditList], error) {
+	r := newRequest("listAudits", http.MethodGet, "/api/v1/audits")
+	if params.Limit != nil {
+		r.addQuery("limit", false, *params.Limit)
+	}
+	if params.Cursor != nil {
+		r.addQuery("cursor", false, *params.Cursor)
+	}
+	if params.Account != nil {
+		r.addQuery("account", false, *params.Account)
+	}
+	if params.State != nil {
+		r.addQuery("state", false, *params.State)
+	}
+	if params.Active != nil {
+		r.addQuery("active", false, *params.Active)
+	}
+	return receive[AuditList](ctx, c, r)
+}
+
+// CreateAudit calls POST /api/v1/audits: audit units: list what is enabled on each and compare it with what is desired.
+func (c *Client) CreateAudit(ctx context.Context, params CreateAuditParams, body CreateAuditJSONRequestBody) (*Response[Audit], error) {
+	r := newRequest("createAudit", http.MethodPost, "/api/v1/audits")
+	if params.IdempotencyKey != nil {
+		r.header.Set("Idempotency-Key", text(*params.IdempotencyKey))
+	}
+	if err := r.setJSON(body); err != nil {
+		return nil, err
+	}
+	return receive[Audit](ctx, c, r)
+}
+
+// GetAudit calls GET /api/v1/audits/{id}: show an audit.
+func (c *Client) GetAudit(ctx context.Context, id string) (*Response[Audit], error) {
+	r := newRequest("getAudit", http.MethodGet, "/api/v1/audits/{id}", "id", text(id))
+	return receive[Audit](ctx, c, r)
+}
+
+// CancelAudit calls POST /api/v1/audits/{id}/cancel: cancel an audit.
+func (c *Client) CancelAudit(ctx context.Context, id string, body CancelAuditJSONRequestBody) (*Response[Audit], error) {
+	r := newRequest("cancelAudit", http.MethodPost, "/api/v1/audits/{id}/cancel", "id", text(id))
+	if err := r.setJSON(body); err != nil {
+		return nil, err
+	}
+	return receive[Audit](ctx, c, r)
+}
+
+// ListAuditUnits calls GET /api/v1/audits/{id}/units: list what an audit said of its units.
+func (c *Client) ListAuditUnits(ctx context.Context, id string, params ListAuditUnitsParams) (*Response[AuditedUnitList], error) {
+	r := newRequest("listAuditUnits", http.MethodGet, "/api/v1/audits/{id}/units", "id", text(id))
+	if params.Limit != nil {
+		r.addQuery("limit", false, *params.Limit)
+	}
+	if params.Cursor != nil {
+		r.addQuery("cursor", false, *params.Cursor)
+	}
+	if params.Result != nil {
+		r.addQuery("result", false, *params.Result)
+	}
+	if params.Reason != nil {
+		r.addQuery("reason", false, *params.Reason)
+	}
+	return receive[AuditedUnitList](ctx, c, r)
 }
 
 // ListDrift calls GET /api/v1/drift: list open findings in the order they were opened in, account by account.

@@ -30,6 +30,7 @@ type Account struct {
 	ID     int64
 	Name   string
 	API    *residential.Client
+	Audit  *residential.Client // of audits: it can read and nothing else
 	Remote *remote.Client
 	Budget *ratelimit.Budget
 	Tokens *lwa.Source
@@ -37,6 +38,7 @@ type Account struct {
 
 	work  store.AccountWork
 	codes *http.Client
+	room  chan struct{} // holds one value for each target under way
 }
 
 // Link is how the account links what it enables.
@@ -165,8 +167,9 @@ func (s *Accounts) build(w store.AccountWork, old *Account) (*Account, error) {
 	}
 	acc := &Account{ID: w.ID, Name: w.Name, work: w, codes: &http.Client{Transport: s.base, CheckRedirect: noRedirect}}
 	if old != nil {
-		acc.Budget = old.Budget
+		acc.Budget, acc.room = old.Budget, old.room
 	} else {
+		acc.room = make(chan struct{}, max(s.cfg.MaxInFlight, 1))
 		acc.Budget = ratelimit.New(ratelimit.Config{
 			Store:   s.cfg.Store.BudgetRow(s.cfg.BudgetPool, w.ID, enterprise),
 			Account: w.Name, Metrics: s.cfg.Budgets, Logger: s.cfg.Logger,
@@ -188,6 +191,14 @@ func (s *Accounts) build(w store.AccountWork, old *Account) (*Account, error) {
 		return nil, err
 	}
 	acc.API = residential.New(acc.Remote)
+	auditor, err := remote.NewClient(remote.Config{
+		Account: w.Name, BaseURL: w.APIURL, Tokens: tokens, Limiter: acc.Budget, Metrics: s.cfg.Remote,
+		Base: remote.ReadOnly(s.base), UserAgent: s.cfg.UserAgent, Logger: s.cfg.Logger,
+	})
+	if err != nil {
+		return nil, err
+	}
+	acc.Audit = residential.New(auditor)
 	acc.Link = Link{Mode: w.LinkMode, CodeURL: w.CodeURL}
 	if len(w.RedirectURIs) > 0 {
 		acc.Link.RedirectURI = w.RedirectURIs[0]

@@ -14,6 +14,7 @@ import (
 	"fleetd/internal/fleet"
 	"fleetd/internal/ratelimit"
 	"fleetd/internal/remote"
+	"fleetd/internal/residential"
 	"fleetd/internal/simulator"
 	"fleetd/internal/store"
 )
@@ -231,4 +232,26 @@ func TestSpecsAreReadOnce(t *testing.T) {
 	got, err = s.get(t.Context(), id)
 	require.NoError(t, err)
 	require.Equal(t, want, got)
+}
+
+// Audits only read: their client cannot do else, whatever it is asked.
+func TestTheClientOfAuditsCannotWrite(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, simulator.Config{Units: 3})
+	a, _ := newAccounts(t, w, nothing)
+	require.NoError(t, a.Reload(t.Context()))
+	acc := a.ByName("acme")
+	ctx := remote.WithClass(t.Context(), remote.ClassAudit)
+	unit := w.sim.UnitID(0)
+	_, err := acc.Audit.Enable(ctx, residential.EnableParams{UnitID: unit, SkillID: skill, Stage: fleet.StageLive})
+	require.ErrorIs(t, err, remote.ErrReadOnly)
+	require.ErrorContains(t, err, "residential enable")
+	_, err = acc.Audit.Disable(ctx, unit, skill, fleet.StageLive)
+	require.ErrorIs(t, err, remote.ErrReadOnly)
+	require.ErrorContains(t, err, "residential disable")
+	_, err = acc.Audit.List(ctx, unit, residential.ListOpts{})
+	require.NoError(t, err)
+	for _, call := range w.sim.History() {
+		require.False(t, call.Write, "%+v", call)
+	}
 }

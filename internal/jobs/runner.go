@@ -40,6 +40,8 @@ type RunnerConfig struct {
 	MaxInFlight int    // jobs of one account at once, in this process
 	Logger      *slog.Logger
 	Accounts    AccountsConfig // Added is set by the runner
+	Audits      store.AuditDefault
+	Repair      AuditRepairFunc // after audits whose schedule asks for it; nil: none is automatic
 }
 
 // Runner is the work of one process: lease, accounts, control loop and workers.
@@ -49,6 +51,9 @@ type Runner struct {
 	Accounts *Accounts
 	control  *Control
 	targets  *Targets
+	auditing *AuditControl
+	audits   *Audits
+	schedule *Scheduler
 	river    *river.Client[pgx.Tx]
 
 	loops   sync.WaitGroup
@@ -69,13 +74,18 @@ func NewRunner(ctx context.Context, cfg RunnerConfig) (*Runner, error) {
 	r.control = NewControl(cfg.Store, r.Lease, r.Accounts, cfg.MaxInFlight, cfg.Logger)
 	r.Lease.onSeen = r.control.Wake
 	r.targets = NewTargets(cfg.Store, r.Lease, r.Accounts, cfg.Logger, r.control.Wake)
+	r.auditing = NewAuditControl(cfg.Store, r.Lease, r.Accounts, cfg.MaxInFlight, cfg.Repair, cfg.Logger)
+	r.audits = NewAudits(cfg.Store, r.Accounts, cfg.Logger, r.auditing.Wake)
+	r.schedule = NewScheduler(cfg.Store, cfg.Audits, nil, cfg.Logger, r.auditing.Wake)
 	workers := river.NewWorkers()
-	if err := river.AddWorkerSafely(workers, r.targets); err != nil {
+	if err := errors.Join(river.AddWorkerSafely(workers, r.targets), river.AddWorkerSafely(workers, r.audits)); err != nil {
 		return nil, fmt.Errorf("register worker: %w", err)
 	}
 	r.river, err = river.NewClient(riverpgxv5.New(cfg.Pool), &river.Config{
 		ID:                          cfg.ProcessName,
-		Logger:                      cfg.Logger,
+		Logger:                      slog.New(quiet{cfg.Logger.Handler()}),
+		ErrorHandler:                panicLog{cfg.Logger},
+		RetryPolicy:                 retryPolicy{},
 		Workers:                     workers,
 		Queues:                      map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: 1}},
 		FetchCooldown:               fetchCooldown,
@@ -110,6 +120,7 @@ func (r *Runner) Start(ctx context.Context) error {
 	groupsCtx, groups := context.WithCancel(work)
 	r.cancel, r.release, r.groups = cancel, release, groups
 	r.loops.Go(func() { r.targets.Run(groupsCtx) })
+	r.loops.Go(func() { r.audits.Run(groupsCtx) })
 	if err := r.river.Start(work); err != nil {
 		return errors.Join(fmt.Errorf("start River: %w", err), r.Stop(ctx))
 	}
@@ -119,7 +130,10 @@ func (r *Runner) Start(ctx context.Context) error {
 	r.loops.Go(func() { r.Lease.Run(loopCtx) })
 	r.loops.Go(func() { r.Accounts.Run(loopCtx) })
 	r.loops.Go(func() { r.control.Run(releaseCtx, r.river) })
+	r.loops.Go(func() { r.auditing.Run(releaseCtx, r.river) })
+	r.loops.Go(func() { r.schedule.Run(releaseCtx) })
 	r.loops.Go(func() { r.listen(loopCtx) })
+	r.loops.Go(func() { r.tidy(loopCtx) })
 	return nil
 }
 
@@ -143,6 +157,7 @@ func (r *Runner) told(channel, payload string) {
 	switch channel {
 	case store.ChannelControl:
 		r.Lease.Poke()
+		r.auditing.Wake()
 	case store.ChannelAccount:
 		r.Accounts.Poke()
 		r.control.Wake()
@@ -165,6 +180,7 @@ func (r *Runner) Stop(ctx context.Context) error {
 		return nil
 	}
 	r.release()
+	r.targets.Leave()
 	stopErr := r.river.Stop(ctx)
 	hard, cancelHard := context.WithTimeout(context.WithoutCancel(ctx), 15*time.Second)
 	defer cancelHard()

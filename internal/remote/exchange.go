@@ -23,7 +23,7 @@ type sending struct {
 // exchange is one attempt: ask the gate, send, read the whole answer, all within
 // timeout. The answer's body comes back in memory.
 func exchange(base http.RoundTripper, timeout time.Duration) http.RoundTripper {
-	_, native := base.(*http.Transport)
+	native := isNative(base)
 	return roundTripper(func(req *http.Request) (*http.Response, error) {
 		caller, k := req.Context(), callFrom(req.Context())
 		if err := caller.Err(); err != nil {
@@ -48,7 +48,7 @@ func exchange(base http.RoundTripper, timeout time.Duration) http.RoundTripper {
 			}
 			// A send counts as not made only where net/http is known to have got no
 			// connection for it.
-			return nil, &attemptError{err: why(caller, ctx, err), sent: s.got || !native && !s.hooked, reused: s.reused}
+			return nil, &attemptError{err: why(caller, ctx, err), sent: s.got || !native && !s.hooked && !errors.Is(err, ErrReadOnly), reused: s.reused}
 		}
 		var body []byte
 		if resp.StatusCode != http.StatusSwitchingProtocols {

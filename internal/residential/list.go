@@ -2,6 +2,7 @@ package residential
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -50,11 +51,17 @@ type ListPage struct {
 	At        time.Time // local clock, when the request left
 }
 
+// Listing is the whole list of a unit.
+type Listing struct {
+	Items []Enablement
+	Pages int // how many were read; of a list that failed, before it did
+}
+
 // List walks every page of the unit's enablements. A skill that shows on several
 // pages at one stage is kept once, where it first stood, as the last page had it.
-// A token that came before, or pages without end, are an error that says so: a
-// list is whole or it is a failure.
-func (c *Client) List(ctx context.Context, unitID string, opts ListOpts) ([]Enablement, error) {
+// A token that came before, or pages without end, are an error that says so, and so
+// is a token that the API refuses: a list is whole or it is a failure.
+func (c *Client) List(ctx context.Context, unitID string, opts ListOpts) (Listing, error) {
 	type key struct {
 		skill string
 		stage fleet.Stage
@@ -63,10 +70,10 @@ func (c *Client) List(ctx context.Context, unitID string, opts ListOpts) ([]Enab
 	at := map[key]int{}
 	seen := map[string]bool{}
 	token := ""
-	for range maxPages {
+	for n := range maxPages {
 		page, err := c.Page(ctx, unitID, token, opts)
 		if err != nil {
-			return nil, err
+			return Listing{Pages: n}, refusedToken(err, n)
 		}
 		for _, e := range page.Items {
 			k := key{e.SkillID, e.Stage}
@@ -78,15 +85,25 @@ func (c *Client) List(ctx context.Context, unitID string, opts ListOpts) ([]Enab
 			all = append(all, e)
 		}
 		if page.NextToken == "" {
-			return all, nil
+			return Listing{Items: all, Pages: n + 1}, nil
 		}
 		if seen[page.NextToken] {
-			return nil, &PageError{Pages: len(seen) + 1, RequestID: page.RequestID, Repeated: true}
+			return Listing{Pages: n + 1}, &PageError{Pages: n + 1, RequestID: page.RequestID, Repeated: true}
 		}
 		token = page.NextToken
 		seen[token] = true
 	}
-	return nil, &PageError{Pages: maxPages}
+	return Listing{Pages: maxPages}, &PageError{Pages: maxPages}
+}
+
+// refusedToken tells a 400 to the first page, which is of the request, from one to
+// a later page: all that is new in it is the API's own token.
+func refusedToken(err error, pages int) error {
+	var e *remote.Error
+	if pages == 0 || !errors.As(err, &e) || e.Status != http.StatusBadRequest {
+		return err
+	}
+	return &PageError{Pages: pages, RequestID: e.RequestID, Expired: true, Err: err}
 }
 
 // Page reads one page: the first where token is empty. The request is the same
@@ -134,6 +151,8 @@ type PageError struct {
 	Pages     int // how many were read
 	RequestID string
 	Repeated  bool // a token came a second time
+	Expired   bool // a token of the API's own was refused: start over
+	Err       error
 }
 
 // Error says what the pages did.
@@ -142,8 +161,15 @@ func (e *PageError) Error() string {
 		return fmt.Sprintf("residential %s: page %d (request ID %s) carries a token that came before: "+
 			"the API's pages go in a circle, so the list is not known; try again later", OpList, e.Pages, e.RequestID)
 	}
+	if e.Expired {
+		return fmt.Sprintf("residential %s: after %d pages the API refuses its own token (request ID %s), so the list is not known; start over",
+			OpList, e.Pages, e.RequestID)
+	}
 	return fmt.Sprintf("residential %s: %d pages and no end, so the list is not known; try again later", OpList, e.Pages)
 }
+
+// Unwrap returns what the API said, where it refused a token.
+func (e *PageError) Unwrap() error { return e.Err }
 
 // Temporary is true: a later walk may end.
 func (e *PageError) Temporary() bool { return true }

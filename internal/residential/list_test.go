@@ -65,7 +65,7 @@ func TestListWalksAnyShapeOfPages(t *testing.T) {
 			all, err := setup(t, pages(tt.pages)).List(t.Context(), unit, ListOpts{})
 			require.NoError(t, err)
 			var got []string
-			for _, e := range all {
+			for _, e := range all.Items {
 				got = append(got, e.SkillID)
 			}
 			require.Equal(t, tt.want, strings.Join(got, " "))
@@ -82,7 +82,7 @@ func TestListKeepsOneRecordOfASkillTheLast(t *testing.T) {
 	})).List(t.Context(), unit, ListOpts{})
 	require.NoError(t, err)
 	var got []string
-	for _, e := range all {
+	for _, e := range all.Items {
 		got = append(got, fmt.Sprintf("%s/%s=%s", e.SkillID, e.Stage, e.Status))
 		require.Equal(t, fleet.Observation{Status: e.Status, Stage: e.Stage, ObservedAt: e.At}, e.Observation())
 	}
@@ -103,7 +103,8 @@ func TestListEndsWhenThePagesGoInACircle(t *testing.T) {
 				_, _ = io.WriteString(w, `{"items":[`+item("a", "ENABLED")+`],`+next(circle[r.URL.Query().Get("nextToken")])+`}`)
 			})
 			all, err := c.List(t.Context(), unit, ListOpts{})
-			require.Empty(t, all)
+			require.Empty(t, all.Items)
+			require.Equal(t, asked, all.Pages)
 			var e *PageError
 			require.ErrorAs(t, err, &e)
 			require.True(t, e.Repeated)
@@ -148,7 +149,7 @@ func TestListFailsWholeRatherThanShort(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			all, err := setup(t, pages(map[string]string{"": first, "2": second})).List(t.Context(), unit, ListOpts{})
-			require.Nil(t, all)
+			require.Equal(t, Listing{Pages: 1}, all)
 			require.ErrorIs(t, err, remote.ErrUnreadable)
 			require.True(t, asRemote(t, err).Temporary())
 		})
@@ -164,6 +165,23 @@ func TestListFailsWholeRatherThanShort(t *testing.T) {
 		_, err := c.List(t.Context(), unit, ListOpts{})
 		require.Equal(t, status, asRemote(t, err).Status)
 	}
+}
+
+// A 400 to a later page is about the token, all else was good before: start over.
+func TestARefusedTokenIsToldApart(t *testing.T) {
+	t.Parallel()
+	c := setup(t, pages(map[string]string{"": `{"items":[` + item("a", "ENABLED") + `],` + next("gone") + `}`}))
+	list, err := c.List(t.Context(), unit, ListOpts{})
+	require.Equal(t, Listing{Pages: 1}, list)
+	var e *PageError
+	require.ErrorAs(t, err, &e)
+	require.True(t, e.Expired)
+	require.True(t, e.Temporary())
+	require.ErrorContains(t, err, "start over")
+
+	_, err = setup(t, always(http.StatusBadRequest, `{}`)).List(t.Context(), unit, ListOpts{})
+	require.NotErrorAs(t, err, &e, "a first page has no token")
+	require.Equal(t, http.StatusBadRequest, asRemote(t, err).Status)
 }
 
 func TestPageSendsTheSameRequestPlusTheToken(t *testing.T) {
@@ -259,11 +277,12 @@ func TestListFindsExactlyTheSet(t *testing.T) {
 		all, err := c.List(t.Context(), unit, ListOpts{PageSize: rapid.IntRange(0, 10).Draw(t, "size")})
 		require.NoError(t, err)
 		got := map[string]string{}
-		for _, e := range all {
+		for _, e := range all.Items {
 			require.NotContains(t, got, e.SkillID)
 			got[e.SkillID] = string(e.Status)
 		}
 		require.Equal(t, want, got)
+		require.Len(t, split, all.Pages)
 	})
 }
 

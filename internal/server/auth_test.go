@@ -13,12 +13,18 @@ import (
 // needs is the least role that each operation takes. An operation that is not here
 // fails the test: somebody has to decide.
 var needs = map[string]fleet.Role{
-	"createAccount":  fleet.RoleAdmin,
-	"setAccount":     fleet.RoleAdmin,
-	"deleteAccount":  fleet.RoleAdmin,
-	"listAccounts":   fleet.RoleViewer,
-	"getAccount":     fleet.RoleViewer,
-	"checkAccount":   fleet.RoleOperator,
+	"createAccount": fleet.RoleAdmin,
+	"setAccount":    fleet.RoleAdmin,
+	"deleteAccount": fleet.RoleAdmin,
+	"listAccounts":  fleet.RoleViewer,
+	"getAccount":    fleet.RoleViewer,
+	"checkAccount":  fleet.RoleOperator,
+
+	"listCredentials":  fleet.RoleViewer,
+	"getCredential":    fleet.RoleViewer,
+	"setCredential":    fleet.RoleAdmin,
+	"deleteCredential": fleet.RoleAdmin,
+
 	"importUnits":    fleet.RoleOperator,
 	"listUnits":      fleet.RoleViewer,
 	"exportUnits":    fleet.RoleViewer,
@@ -53,7 +59,7 @@ func TestEveryOperationAsksForItsRole(t *testing.T) {
 			t.Parallel()
 			need, ok := needs[op.ID]
 			require.True(t, ok, "decide which role %s needs", op.ID)
-			path := strings.NewReplacer("{name}", "nobody", "{id}", "nothing", "{unit_id}", "nowhere").Replace(op.Path)
+			path := strings.NewReplacer("{name}", "nobody", "{kind}", "developer", "{id}", "nothing", "{unit_id}", "nowhere").Replace(op.Path)
 			for _, as := range []string{"none", "garbage", "revoked", "expired", "viewer", "operator", "admin"} {
 				var header []string
 				if as == "garbage" {

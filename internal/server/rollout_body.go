@@ -20,11 +20,16 @@ type RolloutBody struct{ request rolloutRequest }
 
 // Resolve decodes the body.
 func (b *RolloutBody) Resolve(hctx huma.Context) []error {
+	return resolveUnits(hctx, func(r io.Reader) error { return decodeRollout(r, &b.request) })
+}
+
+// resolveUnits reads a body that may name a million units.
+func resolveUnits(hctx huma.Context, decode func(io.Reader) error) []error {
 	if kind, _, err := mime.ParseMediaType(hctx.Header("Content-Type")); hctx.Header("Content-Type") != "" && (err != nil || kind != "application/json") {
 		return []error{huma.NewErrorWithContext(hctx, http.StatusUnsupportedMediaType, "the body must be JSON: send the header Content-Type: application/json")}
 	}
 	limited := &io.LimitedReader{R: hctx.BodyReader(), N: maxBodyUnits + 1}
-	err := decodeRollout(limited, &b.request)
+	err := decode(limited)
 	status := http.StatusUnprocessableEntity
 	switch timeout := (interface{ Timeout() bool })(nil); {
 	case limited.N <= 0:
@@ -37,9 +42,11 @@ func (b *RolloutBody) Resolve(hctx huma.Context) []error {
 	return []error{huma.NewErrorWithContext(hctx, status, err.Error())}
 }
 
-// decodeRollout reads one JSON object: unit_ids one by one, the rest as a whole and
-// strictly.
-func decodeRollout(r io.Reader, to *rolloutRequest) error {
+func decodeRollout(r io.Reader, to *rolloutRequest) error { return decodeUnits(r, to, &to.UnitIDs) }
+
+// decodeUnits reads one JSON object: unit_ids one by one into ids, the rest as a whole
+// and strictly into to.
+func decodeUnits(r io.Reader, to any, ids *[]string) error {
 	dec := json.NewDecoder(r)
 	if err := expect(dec, json.Delim('{')); err != nil {
 		return err
@@ -80,7 +87,7 @@ func decodeRollout(r io.Reader, to *rolloutRequest) error {
 	if err := unmarshal(text, to); err != nil {
 		return err
 	}
-	to.UnitIDs = units
+	*ids = units
 	return nil
 }
 
@@ -118,9 +125,15 @@ func expect(dec *json.Decoder, want json.Delim) error {
 // describeRolloutBodies writes the body into the OpenAPI document: huma reads every
 // body that it knows of before the handler runs.
 func (s *server) describeRolloutBodies() {
+	s.describeBody(reflect.TypeFor[rolloutRequest](), "RolloutRequest", "/api/v1/rollouts", "/api/v1/rollouts/plan")
+}
+
+// describeBody writes a body that huma does not read into the OpenAPI document, for the
+// POST of some paths.
+func (s *server) describeBody(body reflect.Type, name string, paths ...string) {
 	doc := s.api.OpenAPI()
-	schema := doc.Components.Schemas.Schema(reflect.TypeFor[rolloutRequest](), true, "RolloutRequest")
-	for _, path := range []string{"/api/v1/rollouts", "/api/v1/rollouts/plan"} {
+	schema := doc.Components.Schemas.Schema(body, true, name)
+	for _, path := range paths {
 		doc.Paths[path].Post.RequestBody = &huma.RequestBody{
 			Required: true,
 			Content:  map[string]*huma.MediaType{"application/json": {Schema: schema}},

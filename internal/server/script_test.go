@@ -20,8 +20,9 @@ import (
 // TestScripts runs testdata/*.txtar: the API as a manual that reads top to bottom.
 // Each request names its method, path and who asks; each response is its golden
 // answer. Times, request IDs, rollout IDs and secrets stand there as words. A
-// request may say {rollout} for the ID of the last rollout that was answered with. What
-// no request can bring about is done by SQL, and answered by nothing.
+// request may say {rollout} for the ID of the last rollout that was answered with, and
+// {audit} for that of the last audit. What no request can bring about is done by SQL,
+// and answered by nothing.
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("testdata/*.txtar")
@@ -33,11 +34,11 @@ func TestScripts(t *testing.T) {
 			script, err := txtar.ParseFile(file)
 			require.NoError(t, err)
 			f := newFixture(t)
-			rollout := ""
+			rollout, audit := "", ""
 			for i := 0; i+1 < len(script.Files); i += 2 {
 				request, response := script.Files[i], &script.Files[i+1]
 				require.Equal(t, "response", response.Name, "after %s", request.Name)
-				text := strings.ReplaceAll(string(request.Data), "{rollout}", rollout)
+				text := strings.NewReplacer("{rollout}", rollout, "{audit}", audit).Replace(string(request.Data))
 				if sql, ok := strings.CutPrefix(text, "SQL\n"); ok {
 					_, err := f.pool.Exec(t.Context(), sql)
 					require.NoError(t, err, request.Name)
@@ -46,6 +47,9 @@ func TestScripts(t *testing.T) {
 				a := f.perform(t, text)
 				if id := rolloutID.FindStringSubmatch(a.body); id != nil {
 					rollout = id[1]
+				}
+				if id := auditID.FindStringSubmatch(a.body); id != nil {
+					audit = id[1]
 				}
 				got := a.script(t)
 				if *update {
@@ -84,7 +88,10 @@ func (f *fixture) perform(t *testing.T, text string) answer {
 	return f.call(t, words[2], words[0], words[1], strings.NewReader(body), pairs...)
 }
 
-var rolloutID = regexp.MustCompile(`"id": ?"(ro-[^"]+)"`)
+var (
+	rolloutID = regexp.MustCompile(`"id": ?"(ro-[^"]+)"`)
+	auditID   = regexp.MustCompile(`"id": ?"(au-[^"]+)"`)
+)
 
 // volatile is what no golden file can hold.
 var volatile = []struct {
@@ -94,6 +101,7 @@ var volatile = []struct {
 	{regexp.MustCompile(`"\d{4}-\d\d-\d\dT[0-9:.]+Z"`), `"TIME"`},
 	{regexp.MustCompile(`"request_id": "[A-Z2-7]{26}"`), `"request_id": "ID"`},
 	{regexp.MustCompile(`ro-[a-z0-9]+`), `ROLLOUT`},
+	{regexp.MustCompile(`au-[a-z0-9]+`), `AUDIT`},
 	{regexp.MustCompile(`fleet_[A-Za-z0-9_-]{43}`), `SECRET`},
 	{regexp.MustCompile(`"go_version": "[^"]+"`), `"go_version": "GO"`},
 }

@@ -13,17 +13,20 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"fleetd/internal/fleet"
+	"fleetd/internal/store"
 )
 
 // Config is what the API stands on. Every field is required unless it says otherwise.
 type Config struct {
-	Accounts AccountStore
-	Units    UnitStore
-	Rollouts RolloutStore
-	Drift    DriftStore
-	Tokens   TokenStore
-	Log      LogStore
-	Checker  AccountChecker
+	Accounts    AccountStore
+	Credentials CredentialStore
+	Units       UnitStore
+	Rollouts    RolloutStore
+	Audits      AuditStore
+	Drift       DriftStore
+	Tokens      TokenStore
+	Log         LogStore
+	Checker     AccountChecker
 
 	// Logger gets one line for each request that changed something or failed.
 	Logger *slog.Logger
@@ -32,6 +35,8 @@ type Config struct {
 	// Ready says whether requests can be served now: the database answers and its
 	// schema is this program's. Nil: always ready.
 	Ready func(context.Context) error
+	// AuditDefault is the schedule of accounts that have none of their own.
+	AuditDefault store.AuditDefault
 	// Version is what /api/v1/version says.
 	Version string
 	// Now is the clock; nil: time.Now.
@@ -95,7 +100,7 @@ func HTTPServer(h http.Handler, logger *slog.Logger) *http.Server {
 
 func (c *Config) validate() error {
 	switch {
-	case c.Accounts == nil, c.Units == nil, c.Rollouts == nil, c.Drift == nil, c.Tokens == nil, c.Log == nil, c.Checker == nil:
+	case c.Accounts == nil, c.Credentials == nil, c.Units == nil, c.Rollouts == nil, c.Audits == nil, c.Drift == nil, c.Tokens == nil, c.Log == nil, c.Checker == nil:
 		return errors.New("server: a store or the account checker is missing from the configuration")
 	case c.Logger == nil:
 		return errors.New("server: the configuration has no logger")
@@ -116,8 +121,10 @@ func newServer(cfg Config, mux humago.Mux) *server {
 	s := &server{cfg: cfg}
 	s.api = humago.New(mux, apiConfig(cfg.Version))
 	s.registerAccounts()
+	s.registerCredentials()
 	s.registerUnits()
 	s.registerRollouts()
+	s.registerAudits()
 	s.registerDrift()
 	s.registerTokens()
 	s.registerLog()

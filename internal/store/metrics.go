@@ -2,7 +2,9 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -14,9 +16,19 @@ import (
 type Metrics struct {
 	Targets  []db.TargetTotalsRow
 	Rollouts []StateCount
-	Open     []AccountStateCount
-	Queue    []QueueCount
-	Drift    []DriftCount
+	Open     []AccountStateCount // of every account in every state
+	Queue    []QueueCount        // only where there are jobs
+	Accounts []int64             // the ID of every account
+	Audits   []AuditMetrics
+	Drift    []DriftCount // of every account and kind
+}
+
+// AuditMetrics is the last audit of an account that came to its end.
+type AuditMetrics struct {
+	Account     string
+	Units       map[fleet.AuditResult]int // every result is in it
+	Coverage    float64
+	LastSuccess time.Time // when one last saw every unit; zero: none did
 }
 
 // StateCount counts rollouts in a state.
@@ -39,8 +51,14 @@ type QueueCount struct {
 	N     int64
 }
 
+// OpenJobStates are the states of River jobs that have not ended.
+func OpenJobStates() []string {
+	return []string{"available", "pending", "retryable", "running", "scheduled"}
+}
+
 // Metrics reads what a scrape shows. What it costs grows with rollouts and
-// accounts, not with their targets. Every rollout state is in it, also at zero.
+// accounts, not with their targets. Every rollout state is in it, and every target
+// state of each account, also at zero.
 func (s *Store) Metrics(ctx context.Context) (Metrics, error) {
 	var m Metrics
 	q := s.q()
@@ -59,11 +77,43 @@ func (s *Store) Metrics(ctx context.Context) (Metrics, error) {
 	for _, state := range fleet.RolloutStates() {
 		m.Rollouts = append(m.Rollouts, StateCount{State: string(state), N: byState[string(state)]})
 	}
+	if err := errors.Join(m.readOpen(ctx, q), m.readAudits(ctx, q)); err != nil {
+		return m, mapError(err)
+	}
+	if m.Drift, err = s.DriftCounts(ctx); err != nil {
+		return m, err
+	}
+	rows, err := s.pool.Query(ctx, `
+		SELECT queue, state::text, count(*)
+		FROM river_job
+		WHERE state = ANY ($1::text[]::river_job_state[])
+		GROUP BY queue, state`, OpenJobStates())
+	if err != nil {
+		return m, mapError(fmt.Errorf("count jobs: %w", err))
+	}
+	if m.Queue, err = pgx.CollectRows(rows, pgx.RowToStructByPos[QueueCount]); err != nil {
+		return m, mapError(fmt.Errorf("count jobs: %w", err))
+	}
+	return m, nil
+}
+
+// readOpen reads the accounts and the targets of their open rollouts.
+func (m *Metrics) readOpen(ctx context.Context, q *db.Queries) error {
+	accounts, err := q.AccountNames(ctx)
+	if err != nil {
+		return fmt.Errorf("list accounts: %w", err)
+	}
 	open, err := q.RolloutTargetCounts(ctx)
 	if err != nil {
-		return m, mapError(fmt.Errorf("count targets: %w", err))
+		return fmt.Errorf("count targets: %w", err)
 	}
+	byAccount := map[string]db.RolloutTargetCountsRow{}
 	for _, r := range open {
+		byAccount[r.Account] = r
+	}
+	for _, a := range accounts {
+		m.Accounts = append(m.Accounts, a.ID)
+		r := byAccount[a.Name] // all zero where nothing is open
 		for _, c := range []StateCount{
 			{State: string(fleet.TargetPending), N: r.Pending},
 			{State: string(fleet.TargetQueued), N: r.Queued},
@@ -74,22 +124,24 @@ func (s *Store) Metrics(ctx context.Context) (Metrics, error) {
 			{State: string(fleet.TargetSkipped), N: r.Skipped},
 			{State: string(fleet.TargetCanceled), N: r.Canceled},
 		} {
-			m.Open = append(m.Open, AccountStateCount{Account: r.Account, State: c.State, N: c.N})
+			m.Open = append(m.Open, AccountStateCount{Account: a.Name, State: c.State, N: c.N})
 		}
 	}
-	if m.Drift, err = s.DriftCounts(ctx); err != nil {
-		return m, err
-	}
-	rows, err := s.pool.Query(ctx, `
-		SELECT queue, state::text, count(*)
-		FROM river_job
-		WHERE state IN ('available', 'pending', 'retryable', 'running', 'scheduled')
-		GROUP BY queue, state`)
+	return nil
+}
+
+func (m *Metrics) readAudits(ctx context.Context, q *db.Queries) error {
+	audits, err := q.AuditLastEnded(ctx)
 	if err != nil {
-		return m, mapError(fmt.Errorf("count jobs: %w", err))
+		return fmt.Errorf("read the last audits: %w", err)
 	}
-	if m.Queue, err = pgx.CollectRows(rows, pgx.RowToStructByPos[QueueCount]); err != nil {
-		return m, mapError(fmt.Errorf("count jobs: %w", err))
+	for _, r := range audits {
+		m.Audits = append(m.Audits, AuditMetrics{
+			Account: r.Account, Coverage: coverage(r.Units, r.NInSync+r.NDrifted), LastSuccess: deref(r.LastSuccess),
+			Units: map[fleet.AuditResult]int{
+				fleet.AuditInSync: int(r.NInSync), fleet.AuditDrifted: int(r.NDrifted), fleet.AuditUnknown: int(r.NUnknown),
+			},
+		})
 	}
-	return m, nil
+	return nil
 }

@@ -206,14 +206,17 @@ func countsOf(r db.Rollout) fleet.Counts {
 	}
 }
 
-// newRolloutKey makes the ID people type: short, random, without letters that
-// are mistaken for digits.
-func newRolloutKey() string {
+// newRolloutKey makes the ID of a rollout.
+func newRolloutKey() string { return newKey("ro-", 8) }
+
+// newKey makes an ID that people type: short, random, without letters that are
+// mistaken for digits. Eight letters do for thousands of things, twelve for millions.
+func newKey(prefix string, letters int) string {
 	const alphabet = "0123456789abcdefghjkmnpqrstvwxyz"
-	b := make([]byte, 8)
+	b := make([]byte, letters)
 	_, _ = rand.Read(b) // it never fails
 	var s strings.Builder
-	s.WriteString("ro-")
+	s.WriteString(prefix)
 	for _, c := range b {
 		s.WriteByte(alphabet[int(c)%len(alphabet)])
 	}

@@ -22,6 +22,10 @@ const (
 	DefaultObservationMaxAge = 24 * time.Hour
 )
 
+// MaxVerifyTimeout is the longest that a write may be given to show. What has not
+// shown by then never will, and its target would keep the rollout open.
+const MaxVerifyTimeout = 7 * 24 * time.Hour
+
 // PlanRollout says what a rollout would do and cost. It is made by the code that
 // creates, in a transaction that is rolled back, so the two cannot disagree.
 func (s *Store) PlanRollout(ctx context.Context, p RolloutParams) (Plan, error) {

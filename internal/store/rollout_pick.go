@@ -50,6 +50,8 @@ func parseGuardrails(p *RolloutParams) (guardrails, error) {
 		return g, fleet.Invalidf("soak", "%v is negative; use a duration such as 10m", p.Soak)
 	case p.VerifyTimeout < time.Second:
 		return g, fleet.Invalidf("verify-timeout", "%v is too short; use 1s or more", p.VerifyTimeout)
+	case p.VerifyTimeout > MaxVerifyTimeout:
+		return g, fleet.Invalidf("verify-timeout", "%v is too long for a write to show; use 168h (7 days) or less", p.VerifyTimeout)
 	case p.ObservationMaxAge < 0:
 		return g, fleet.Invalidf("observation-max-age", "%v is negative; use a duration such as 24h, or any", p.ObservationMaxAge)
 	case p.Selector != "" && len(p.UnitIDs) > 0:
@@ -147,14 +149,15 @@ SELECT
         WHEN u.occupancy <> 'vacant' AND NOT $6::boolean THEN 'occupied'
         WHEN o.status = '' THEN CASE WHEN $7::bigint IS NULL THEN 'write' ELSE 'read' END
         WHEN $7::bigint IS NOT NULL AND o.observed_at < now() - make_interval(secs => $7::bigint / 1000.0) THEN 'read'
-        WHEN $3::text = 'enable' AND o.status = 'ENABLED' AND o.stage = $4::text
+        WHEN $3::text = 'enable' AND o.status = 'ENABLED' AND o.stage IN ('', $4::text)
             AND ($5::text = 'none' OR o.account_link IN ('', 'LINKED')) THEN 'already'
         WHEN $3::text = 'disable' AND (
             o.status IN ('ABSENT', 'DISABLED', 'NO_ASSOCIATION') OR (o.status = 'ENABLED' AND o.stage NOT IN ('', $4::text))
         ) THEN 'already'
-        WHEN $3::text = 'enable' AND o.status NOT IN (
+        WHEN $3::text = 'enable' AND $7::bigint IS NOT NULL AND o.status NOT IN (
             'ABSENT', 'NO_ASSOCIATION', 'DISABLED', 'DISABLING_FAILED', 'ENABLED', 'ENABLING_FAILED'
         ) THEN 'read'
+        WHEN $3::text = 'enable' AND o.status = 'ENABLING' AND o.stage IN ('', $4::text) THEN 'read'
         WHEN $3::text = 'disable' AND o.status = 'DISABLING' THEN 'read'
         ELSE 'write'
     END,

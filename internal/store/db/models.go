@@ -22,6 +22,49 @@ type Account struct {
 	UpdatedAt       time.Time
 }
 
+type Audit struct {
+	ID             int64
+	Key            string
+	AccountID      int64
+	State          string
+	StateReason    string
+	Selector       string
+	Slot           *time.Time
+	SlotTimezone   string
+	Repair         bool
+	RepairCeiling  int32
+	RepairDue      *time.Time
+	Units          int32
+	Released       int32
+	Swept          int32
+	NInSync        int32
+	NDrifted       int32
+	NUnknown       int32
+	UnknownReasons []byte
+	Unmanaged      int64
+	Wants          []byte
+	DriftOpened    int32
+	DriftResolved  int32
+	Requests       int64
+	Throttled      int64
+	Pages          int64
+	CreatedBy      string
+	Reason         string
+	CreatedAt      time.Time
+	StartedAt      *time.Time
+	EndedAt        *time.Time
+}
+
+type AuditSchedule struct {
+	AccountID     int64
+	Cron          string
+	Timezone      string
+	Selector      string
+	Repair        bool
+	RepairCeiling int32
+	UpdatedAt     time.Time
+}
+
 type Budget struct {
 	AccountID    int64
 	Kind         string
@@ -36,6 +79,14 @@ type Budget struct {
 	UpdatedAt    time.Time
 }
 
+type Desired struct {
+	UnitID    int64
+	SkillID   int32
+	Stage     string
+	ChangeID  int64
+	ChangedAt time.Time
+}
+
 type LogEntry struct {
 	ID     int64
 	At     time.Time
@@ -45,6 +96,11 @@ type LogEntry struct {
 	Object string
 	Reason string
 	Detail []byte
+}
+
+type ManagedSkill struct {
+	AccountID int64
+	SkillID   int32
 }
 
 type Rollout struct {
@@ -95,6 +151,11 @@ type Rollout struct {
 	OpenTo              int32
 	Origin              string
 	RollbackOf          *int64
+}
+
+type Skill struct {
+	ID      int32
+	SkillID string
 }
 
 type Token struct {

@@ -103,6 +103,19 @@ WHERE observed.unit_id = units.id
 DELETE FROM units
 WHERE account_id = @account_id;
 
+-- name: AccountDeleteAudits :exec
+-- What was seen, not what was done: it goes with the account.
+WITH forgotten AS (
+    DELETE FROM drifts
+    WHERE drifts.account_id = @account_id
+),
+unseen AS (
+    DELETE FROM unit_sights
+    WHERE unit_sights.account_id = @account_id
+)
+DELETE FROM audits
+WHERE audits.account_id = @account_id;
+
 -- name: AccountDelete :exec
 DELETE FROM accounts
 WHERE id = @id;
@@ -113,6 +126,7 @@ SELECT pg_notify('fleet_account', @account_id::text);
 -- name: BudgetInsert :exec
 INSERT INTO budgets (
     account_id,
+    kind,
     rate_limit,
     rate,
     burst,
@@ -120,6 +134,7 @@ INSERT INTO budgets (
     blocked_at
 ) VALUES (
     @account_id,
+    @kind,
     @rate_limit,
     @rate,
     @burst,
@@ -138,7 +153,7 @@ SET
     learnt = CASE WHEN rate_limit = @rate_limit::double precision THEN learnt ELSE '{}' END,
     updated_at = now()
 WHERE account_id = @account_id
-    AND kind = 'enterprise';
+    AND kind = @kind;
 
 -- name: BudgetSetBurst :exec
 UPDATE budgets
@@ -146,4 +161,15 @@ SET
     burst = @burst,
     updated_at = now()
 WHERE account_id = @account_id
-    AND kind = 'enterprise';
+    AND kind = @kind;
+
+-- name: BudgetDelete :exec
+DELETE FROM budgets
+WHERE account_id = @account_id
+    AND kind = @kind;
+
+-- Every process hears of it, and looks at its credentials anew.
+-- name: AccountTouch :exec
+UPDATE accounts
+SET updated_at = now()
+WHERE id = @id;

@@ -1,0 +1,243 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"github.com/riverqueue/river"
+
+	"fleetd/internal/fleet"
+	"fleetd/internal/lwa"
+	"fleetd/internal/remote"
+	"fleetd/internal/residential"
+	"fleetd/internal/store"
+)
+
+const (
+	// auditTimeout bounds one run of a job, auditRequestTime what it spends waiting for
+	// slots and answers: a home has several pages, and audits wait longest for slots.
+	auditTimeout     = 45 * time.Second
+	auditRequestTime = 25 * time.Second
+	// auditTries is how often a home is looked at that fails for reasons that pass.
+	// Throttling and waiting do not count.
+	auditTries = 6
+	// auditMaxAttempts keeps River from giving a job up: crashes spend attempts too.
+	auditMaxAttempts = 100
+	// startsOver is how often one run begins a list anew whose token was refused.
+	startsOver = 2
+	// unauthorizedWait is how long a job waits for credentials that work.
+	unauthorizedWait = 10 * time.Second
+)
+
+// AuditArgs names the unit that a job looks at. Jobs carry IDs only.
+type AuditArgs struct {
+	AuditID int64 `json:"audit_id"`
+	Unit    int64 `json:"unit"`
+}
+
+// Kind is River's name of the job.
+func (AuditArgs) Kind() string { return "audit" }
+
+// Audits runs audit jobs: each lists what is enabled on one unit, and what they saw
+// is compared and recorded in groups.
+type Audits struct {
+	river.WorkerDefaults[AuditArgs]
+
+	store    *store.Store
+	accounts *Accounts
+	logger   *slog.Logger
+	loads    *batcher[store.AuditRef, *store.AuditTarget]
+	records  *batcher[store.AuditSight, struct{}]
+}
+
+// NewAudits makes the worker. recorded is called after each group: there is room for
+// more.
+func NewAudits(st *store.Store, accounts *Accounts, logger *slog.Logger, recorded func()) *Audits {
+	w := &Audits{store: st, accounts: accounts, logger: logger}
+	w.loads = newBatcher(claimGroup, w.load)
+	w.records = newBatcher(recordGroup, func(ctx context.Context, sights []store.AuditSight) ([]struct{}, error) {
+		// A group that is being recorded is finished also while the process stops.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTime)
+		defer cancel()
+		if err := st.RecordAuditUnits(ctx, sights); err != nil {
+			return nil, err
+		}
+		recorded()
+		return make([]struct{}, len(sights)), nil
+	})
+	return w
+}
+
+// Run writes the groups until ctx ends; it must outlive the River client.
+func (w *Audits) Run(ctx context.Context) {
+	done := make(chan struct{})
+	go func() { defer close(done); w.loads.run(ctx) }()
+	w.records.run(ctx)
+	<-done
+}
+
+// Timeout is how long River lets one run of a job last.
+func (w *Audits) Timeout(*river.Job[AuditArgs]) time.Duration { return auditTimeout }
+
+// NextRetry is when a job goes again that failed: after 1, 2, 4 and then 8 seconds,
+// more or less.
+func (w *Audits) NextRetry(job *river.Job[AuditArgs]) time.Time {
+	wait := time.Second << min(max(job.Attempt-1, 0), 3)
+	return time.Now().Add(wait*3/4 + rand.N(wait/2))
+}
+
+func (w *Audits) load(ctx context.Context, refs []store.AuditRef) ([]*store.AuditTarget, error) {
+	loaded, err := w.store.LoadAuditUnits(ctx, refs)
+	if err != nil {
+		return nil, err
+	}
+	byRef := make(map[store.AuditRef]*store.AuditTarget, len(loaded))
+	for i := range loaded {
+		byRef[loaded[i].AuditRef] = &loaded[i]
+	}
+	out := make([]*store.AuditTarget, len(refs))
+	for i, r := range refs {
+		out[i] = byRef[r]
+	}
+	return out, nil
+}
+
+// Work looks at one unit, and records what it saw before it returns. What it spent is
+// recorded also where it saw nothing yet. A job that runs again finds the answer of
+// the one before and ends.
+func (w *Audits) Work(ctx context.Context, job *river.Job[AuditArgs]) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	t, err := finish(ctx, w.loads, store.AuditRef{AuditID: job.Args.AuditID, Unit: job.Args.Unit})
+	if err != nil || t == nil {
+		return err
+	}
+	sight, again := w.look(ctx, t, job.Attempt)
+	if again != nil && sight.Requests == 0 {
+		return again
+	}
+	if _, err := finish(ctx, w.records, sight); err != nil {
+		return err
+	}
+	return again
+}
+
+// look lists one unit. again is nil where the unit has its answer, and otherwise what
+// River is told: to come back later, or that the attempt failed.
+func (w *Audits) look(ctx context.Context, t *store.AuditTarget, attempt int) (sight store.AuditSight, again error) {
+	sight = store.AuditSight{AuditRef: t.AuditRef, Began: t.Began}
+	if t.Removed {
+		sight.Reason = fleet.UnknownUnitNotFound
+		return sight, nil
+	}
+	acc, err := w.accounts.Get(ctx, t.AccountID)
+	if err != nil {
+		return sight, fmt.Errorf("audit %s: %w", t.Audit, err)
+	}
+	if acc.work.Blocked != "" {
+		return sight, river.JobSnooze(unauthorizedWait)
+	}
+	var counter remote.Counter
+	ctx, cancel := context.WithTimeout(ctx, auditRequestTime)
+	defer cancel()
+	ctx = remote.WithCounter(remote.WithClass(ctx, remote.ClassAudit), &counter)
+	list, err := listUnit(ctx, acc.Audit, t.UnitID, &sight)
+	sight.Requests, sight.Throttled = counter.Requests, counter.Throttled
+	if err == nil {
+		sight.Whole = true
+		for _, e := range list {
+			o := e.Observation()
+			o.ObservedAt = t.Began
+			sight.Seen = append(sight.Seen, store.SeenSkill{SkillID: e.SkillID, Observation: o})
+		}
+		return sight, nil
+	}
+	reason, passes, wait := judgeList(err)
+	switch {
+	case wait >= 0:
+		return sight, river.JobSnooze(wait)
+	case passes && attempt < auditTries:
+		return sight, err
+	}
+	w.logger.LogAttrs(ctx, slog.LevelDebug, "unit not seen whole", slog.String("audit", t.Audit),
+		slog.Int64("unit", t.Unit), slog.String("reason", string(reason)), slog.Any("error", err))
+	sight.Reason = reason
+	return sight, nil
+}
+
+// listUnit walks every page, and begins anew where the API does not know its own
+// token any more.
+func listUnit(ctx context.Context, api *residential.Client, unitID string, sight *store.AuditSight) ([]residential.Enablement, error) {
+	for n := 0; ; n++ {
+		list, err := api.List(ctx, unitID, residential.ListOpts{})
+		sight.Pages += list.Pages
+		var page *residential.PageError
+		if n < startsOver && errors.As(err, &page) && page.Expired {
+			continue
+		}
+		return list.Items, err
+	}
+}
+
+// judgeList says what follows from a list that failed: the reason that the unit is
+// unknown for in the end, whether it may pass, and how long to wait where nobody is to
+// blame (below zero: do not).
+func judgeList(err error) (reason fleet.UnknownReason, passes bool, wait time.Duration) {
+	if _, ok := errors.AsType[*residential.PageError](err); ok {
+		return fleet.UnknownInvalidAnswer, true, -1
+	}
+	v, failed := judge(err, false)
+	switch v {
+	case verdictHold:
+		return "", true, holdList(err)
+	case verdictLookup:
+		return fleet.UnknownUnitNotFound, false, -1
+	case verdictRetry, verdictDoubt, verdictConfirm:
+		passes = true
+	case verdictFail:
+		passes = failed == fleet.ReasonUnauthorized // of a token that was fresh: nobody else says so
+	}
+	return unknownReason(err, failed), passes, -1
+}
+
+func unknownReason(err error, failed fleet.Reason) fleet.UnknownReason {
+	if errors.Is(err, remote.ErrUnreadable) {
+		return fleet.UnknownInvalidAnswer
+	}
+	switch failed {
+	case fleet.ReasonForbidden:
+		return fleet.UnknownForbidden
+	case fleet.ReasonUnauthorized:
+		return fleet.UnknownUnauthorized
+	case fleet.ReasonServerError:
+		return fleet.UnknownServerError
+	case fleet.ReasonTransportError:
+		return fleet.UnknownTransportError
+	case fleet.ReasonUnitNotFound, fleet.ReasonSkillNotFound:
+		return fleet.UnknownUnitNotFound
+	case fleet.ReasonInvalidRequest, fleet.ReasonAccountLinkFailed, fleet.ReasonEnablingFailed, fleet.ReasonVerifyTimeout,
+		fleet.ReasonAlreadyInState, fleet.ReasonOccupied, fleet.ReasonProtectedSkill, fleet.ReasonChangedSince:
+	}
+	return fleet.UnknownInvalidRequest
+}
+
+// holdList is how long a list waits that spends no attempt: until the budget opens,
+// for credentials that work, or a moment.
+func holdList(err error) time.Duration {
+	var budget *remote.BudgetError
+	var unauthorized *lwa.UnauthorizedError
+	switch {
+	case errors.As(err, &budget):
+		return max(0, time.Until(budget.Until)) + rand.N(time.Second)
+	case errors.As(err, &unauthorized):
+		return unauthorizedWait
+	case errors.Is(err, context.Canceled):
+		return 0 // the process stops: another goes on
+	}
+	return time.Second + rand.N(time.Second)
+}
