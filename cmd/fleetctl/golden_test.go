@@ -41,6 +41,9 @@ func TestGoldenOutputs(t *testing.T) {
 		{"rollout_resume", "POST /rollouts/r7k2/resume", "rollout", "rollout resume r7k2"},
 		{"rollout_cancel", "POST /rollouts/r7k2/cancel", "rollout_canceled", "rollout cancel r7k2"},
 		{"rollout_retry", "POST /rollouts/r7k2/retry", "rollout", "rollout retry r7k2"},
+		{"drift_ignore", "POST /drift/ignore", "drift_ignored", "drift ignore dr-1 dr-2 --until 2026-12-24 --reason renovation"},
+		{"drift_repair_plan", "POST /drift/repair", "repair_plan", "drift repair --account acme --dry-run"},
+		{"drift_repair_nothing", "POST /drift/repair", "repair_nothing", "drift repair --account acme --dry-run"},
 		{"token_list", "GET /tokens", "tokens", "token list --all"},
 		{"token_create", "POST /tokens", "token_created", "token create --name night-shift --role operator"},
 		{"token_revoke", "POST /tokens/old/revoke", "token_revoked", "token revoke old"},
@@ -66,7 +69,7 @@ func TestGoldenOutputs(t *testing.T) {
 
 func TestGoldenHelp(t *testing.T) {
 	t.Parallel()
-	for _, args := range []string{"", "account", "account create", "account credential", "account credential set", "unit import", "rollout", "rollout create", "rollout watch", "context set"} {
+	for _, args := range []string{"", "account", "account create", "account credential", "account credential set", "unit import", "rollout", "rollout create", "rollout watch", "drift", "drift list", "drift repair", "drift ignore", "context set"} {
 		t.Run(args, func(t *testing.T) {
 			t.Parallel()
 			stdout, stderr := fleetctl(t, nil, exitDone, append(strings.Fields(args), "--help")...)

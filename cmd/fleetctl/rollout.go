@@ -54,6 +54,7 @@ func rolloutColumns(p *program) []column[client.Rollout] {
 		},
 		{head: "created_by", text: func(r client.Rollout) string { return r.CreatedBy }, wide: true},
 		{head: "reason", text: func(r client.Rollout) string { return r.Reason }, wide: true},
+		{head: "origin", text: func(r client.Rollout) string { return r.Origin }, wide: true},
 	}
 }
 

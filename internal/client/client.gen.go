@@ -1357,6 +1357,7 @@ type Rollout struct {
 	Price       Price      `json:"price"`
 	Reason      string     `json:"reason"`
 	Requests    int64      `json:"requests"`
+	RollbackOf  string     `json:"rollback_of"`
 	Selector    string     `json:"selector"`
 	SkillID     string     `json:"skill_id"`
 	Stage       string     `json:"stage"`
