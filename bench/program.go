@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -17,8 +18,30 @@ import (
 
 // program is a server under measurement.
 type program struct {
-	cmd *exec.Cmd
-	log *os.File
+	cmd  *exec.Cmd
+	wait func() error
+	log  *os.File
+}
+
+// spawn starts a command that ends with this process, however that ends (Linux). wait
+// is called once. The parent-death signal comes when the thread that started the child
+// ends, so the thread is kept for as long as the child lives.
+func spawn(cmd *exec.Cmd) (wait func() error, err error) {
+	cmd.SysProcAttr = &syscall.SysProcAttr{}
+	endWithParent(cmd.SysProcAttr)
+	started, ended := make(chan error), make(chan error, 1)
+	go func() {
+		runtime.LockOSThread()
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			ended <- cmd.Wait()
+		}
+	}()
+	if err := <-started; err != nil {
+		return nil, err
+	}
+	return func() error { return <-ended }, nil
 }
 
 // start runs a server of ours and waits until url answers.
@@ -31,10 +54,11 @@ func (b *bench) start(ctx context.Context, url, name string, args ...string) (*p
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 30 * time.Second
-	if err := cmd.Start(); err != nil {
-		return nil, fmt.Errorf("start %s (make build makes it): %w", name, err)
+	wait, err := spawn(cmd)
+	if err != nil {
+		return nil, fmt.Errorf("start %s (make build makes it): %w", name, errors.Join(err, log.Close()))
 	}
-	p := &program{cmd: cmd, log: log}
+	p := &program{cmd: cmd, wait: wait, log: log}
 	for began := time.Now(); time.Since(began) < time.Minute; {
 		if b.answers(ctx, url) {
 			return p, nil
@@ -60,8 +84,7 @@ func (b *bench) answers(ctx context.Context, url string) bool {
 
 func (p *program) stop() error {
 	_ = p.cmd.Process.Signal(syscall.SIGTERM)
-	err := p.cmd.Wait()
-	return errors.Join(err, p.log.Close())
+	return errors.Join(p.wait(), p.log.Close())
 }
 
 // peak is the most memory the program had so far, in MiB (Linux only).
@@ -109,7 +132,10 @@ func (b *bench) command(ctx context.Context, name string, args ...string) (finis
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	began := time.Now()
-	err := cmd.Run()
+	wait, err := spawn(cmd)
+	if err == nil {
+		err = wait()
+	}
 	done := finished{stdout: strings.TrimSpace(out.String()), wall: time.Since(began)}
 	if err != nil {
 		return done, fmt.Errorf("%s %s: %w: %s", name, strings.Join(args, " "), err, errs.String())

@@ -47,10 +47,11 @@ CREATE TABLE desired (
 
 -- Every value that desired ever had; stage is NULL where it was taken away.
 CREATE TABLE desired_history (
-    unit_id   bigint NOT NULL,
-    skill_id  integer NOT NULL,
-    stage     text,
-    change_id bigint NOT NULL
+    unit_id    bigint NOT NULL,
+    change_id  bigint NOT NULL,
+    changed_at timestamptz NOT NULL,
+    skill_id   integer NOT NULL,
+    stage      text
 );
 CREATE INDEX desired_history_unit_idx ON desired_history (unit_id, skill_id);
 
@@ -154,8 +155,11 @@ CREATE TABLE drifts (
 ) WITH (fillfactor = 80);
 CREATE UNIQUE INDEX drifts_open_key ON drifts (unit_id, skill_id) WHERE resolved_at IS NULL;
 CREATE INDEX drifts_open_idx ON drifts (account_id, id) WHERE resolved_at IS NULL;
-CREATE INDEX drifts_property_idx ON drifts (account_id, property, id) WHERE resolved_at IS NULL;
-CREATE INDEX drifts_kind_idx ON drifts (account_id, kind, id) WHERE resolved_at IS NULL;
+-- Each filter of a list has the order of the list behind it, with an account or without.
+CREATE INDEX drifts_property_idx ON drifts (property, account_id, id) WHERE resolved_at IS NULL;
+CREATE INDEX drifts_kind_idx ON drifts (kind, account_id, id) WHERE resolved_at IS NULL;
+CREATE INDEX drifts_cause_idx ON drifts (cause, account_id, id) WHERE resolved_at IS NULL;
+CREATE INDEX drifts_skill_idx ON drifts (skill_id, account_id, id) WHERE resolved_at IS NULL;
 
 -- A rollback puts back what each target had before; a repair says so.
 ALTER TABLE rollouts ADD COLUMN origin text NOT NULL DEFAULT ''

@@ -14,7 +14,7 @@ import (
 
 func newAccount(p *program) *cobra.Command {
 	return noun("account", "fleet", "Accounts: credentials, where the API is, and how fast to ask it",
-		newAccountCreate(p), newAccountList(p), newAccountShow(p), newAccountCheck(p), newAccountSet(p), newAccountDelete(p))
+		newAccountCreate(p), newAccountList(p), newAccountShow(p), newAccountCheck(p), newAccountSet(p), newAccountDelete(p), newCredential(p))
 }
 
 func accountColumns(p *program) []column[client.Account] {

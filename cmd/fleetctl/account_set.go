@@ -79,16 +79,24 @@ func (o *accountOptions) check() error {
 	if err := oneOf("--link-mode", o.linkMode, linkModes()); err != nil {
 		return err
 	}
-	if o.changed("rate") && o.rate != "auto" {
-		if n, err := strconv.ParseFloat(o.rate, 64); err != nil || !(n > 0) || n > 1e6 {
-			return usagef(`--rate %q is not a rate: give requests a second above 0, such as 50, or "auto"`, o.rate)
-		}
-	}
-	if o.changed("burst") && o.burst < 1 {
-		return usagef("--burst %d is too small: at least one request must be able to leave", o.burst)
+	if err := checkBudget(o.changed, o.rate, o.burst); err != nil {
+		return err
 	}
 	if o.region != "" && o.apiURL != "" {
 		return usagef("--region and --api-url exclude each other: a region is a known API URL")
+	}
+	return nil
+}
+
+// checkBudget refuses a rate or a burst that cannot be.
+func checkBudget(changed func(flag string) bool, rate string, burst int64) error {
+	if changed("rate") && rate != "auto" {
+		if n, err := strconv.ParseFloat(rate, 64); err != nil || !(n > 0) || n > 1e6 {
+			return usagef(`--rate %q is not a rate: give requests a second above 0, such as 50, or "auto"`, rate)
+		}
+	}
+	if changed("burst") && burst < 1 {
+		return usagef("--burst %d is too small: at least one request must be able to leave", burst)
 	}
 	return nil
 }
@@ -102,14 +110,14 @@ func oneOf(flag, value string, set []string) error {
 }
 
 // secrets reads the secrets that flags name files of.
-func (o *accountOptions) secrets(ctx context.Context) (clientSecret, refreshToken string, err error) {
-	if o.clientSecretFile != "" {
-		if clientSecret, err = o.p.secret(ctx, "client-secret-file", o.clientSecretFile); err != nil {
+func (p *program) secrets(ctx context.Context, clientSecretFile, refreshTokenFile string) (clientSecret, refreshToken string, err error) {
+	if clientSecretFile != "" {
+		if clientSecret, err = p.secret(ctx, "client-secret-file", clientSecretFile); err != nil {
 			return "", "", err
 		}
 	}
-	if o.refreshTokenFile != "" {
-		if refreshToken, err = o.p.secret(ctx, "refresh-token-file", o.refreshTokenFile); err != nil {
+	if refreshTokenFile != "" {
+		if refreshToken, err = p.secret(ctx, "refresh-token-file", refreshTokenFile); err != nil {
 			return "", "", err
 		}
 	}
@@ -144,7 +152,7 @@ func (o *accountOptions) create(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	secret, refresh, err := o.secrets(ctx)
+	secret, refresh, err := o.p.secrets(ctx, o.clientSecretFile, o.refreshTokenFile)
 	if err != nil {
 		return err
 	}
@@ -191,20 +199,20 @@ func (o *accountOptions) set(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	secret, refresh, err := o.secrets(ctx)
+	secret, refresh, err := o.p.secrets(ctx, o.clientSecretFile, o.refreshTokenFile)
 	if err != nil {
 		return err
 	}
 	body := client.AccountSet{
 		ClientSecret: ref(secret), RefreshToken: ref(refresh), Reason: ref(o.reason),
-		ClientID: given(o, "client-id", o.clientID),
-		Region:   given(o, "region", client.AccountSetRegion(o.region)),
-		APIURL:   given(o, "api-url", o.apiURL),
-		TokenURL: given(o, "token-url", o.tokenURL),
-		Rate:     given(o, "rate", o.rate),
-		Burst:    given(o, "burst", o.burst),
-		LinkMode: given(o, "link-mode", client.AccountSetLinkMode(o.linkMode)),
-		CodeURL:  given(o, "code-url", o.codeURL),
+		ClientID: given(o.changed, "client-id", o.clientID),
+		Region:   given(o.changed, "region", client.AccountSetRegion(o.region)),
+		APIURL:   given(o.changed, "api-url", o.apiURL),
+		TokenURL: given(o.changed, "token-url", o.tokenURL),
+		Rate:     given(o.changed, "rate", o.rate),
+		Burst:    given(o.changed, "burst", o.burst),
+		LinkMode: given(o.changed, "link-mode", client.AccountSetLinkMode(o.linkMode)),
+		CodeURL:  given(o.changed, "code-url", o.codeURL),
 	}
 	if o.changed("redirect-uri") {
 		body.RedirectURIs = replacement(o.redirectURIs)
@@ -229,8 +237,8 @@ func accountSetFlags() []string {
 }
 
 // given is the value of a flag that was on the command line, even an empty one.
-func given[T any](o *accountOptions, flag string, v T) *T {
-	if !o.changed(flag) {
+func given[T any](changed func(flag string) bool, flag string, v T) *T {
+	if !changed(flag) {
 		return nil
 	}
 	return &v

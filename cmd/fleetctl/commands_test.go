@@ -331,6 +331,9 @@ func TestCompletion(t *testing.T) {
 	}
 	for _, tt := range []struct{ args, want string }{
 		{"account show ", "acme\nzenith\n"},
+		{"account credential set ", "acme\nzenith\n"},
+		{"account credential list ", "acme\nzenith\n"},
+		{"account credential delete acme --kind ", "enterprise\ndeveloper\ncustomer\n"},
 		{"rollout plan enable --account ", "acme\nzenith\n"},
 		{"rollout watch ", "r7k2\trunning, enable amzn1.ask.skill.x\n"},
 		{"rollout list --state ", "scheduled\nrunning\n"},

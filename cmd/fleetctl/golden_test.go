@@ -22,6 +22,8 @@ func TestGoldenOutputs(t *testing.T) {
 		{"account_show", "GET /accounts/acme", "account", "account show acme"},
 		{"account_check", "POST /accounts/acme/check", "check", "account check acme"},
 		{"account_set", "PATCH /accounts/acme", "account", "account set acme --rate 50"},
+		{"credential_list", "GET /accounts/acme/credentials", "credentials", "account credential list acme"},
+		{"credential_set", "PUT /accounts/acme/credentials/developer", "credential", developerFlags + " --client-secret-file testdata/any-secret --refresh-token-file testdata/any-secret"},
 		{"unit_list", "GET /accounts/acme/units", "units", "unit list --account acme"},
 		{"unit_show", "GET /units/unit-0001", "unit", "unit show unit-0001"},
 		{"rollout_plan", "POST /rollouts/plan", "plan", "rollout plan enable --account acme --skill amzn1.ask.skill.x --select property=maple-court"},
@@ -73,7 +75,10 @@ func TestGoldenOutputs(t *testing.T) {
 
 func TestGoldenHelp(t *testing.T) {
 	t.Parallel()
-	for _, args := range []string{"", "account", "account create", "unit import", "rollout", "rollout create", "rollout watch", "audit", "audit run", "audit schedule set", "context set"} {
+	for _, args := range []string{
+		"", "account", "account create", "account credential", "account credential set", "unit import", "rollout", "rollout create", "rollout watch",
+		"audit", "audit run", "audit schedule set", "context set",
+	} {
 		t.Run(args, func(t *testing.T) {
 			t.Parallel()
 			stdout, stderr := fleetctl(t, nil, exitDone, append(strings.Fields(args), "--help")...)

@@ -25,7 +25,7 @@ const (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := exec(ctx, os.Stdin, os.Stdout, os.Stderr, os.Args[1:])
+	code := exec(ctx, os.LookupEnv, os.Stdin, os.Stdout, os.Stderr, os.Args[1:])
 	stop()
 	os.Exit(code)
 }
@@ -36,9 +36,12 @@ type usageError struct{ err error }
 func (e *usageError) Error() string { return e.err.Error() }
 func (e *usageError) Unwrap() error { return e.err }
 
+// environment looks up a variable, as os.LookupEnv does.
+type environment func(name string) (value string, ok bool)
+
 // exec runs one command line and returns its exit code.
-func exec(ctx context.Context, stdin io.Reader, stdout, stderr io.Writer, args []string) int {
-	root := newRoot() //nolint:contextcheck // cobra hands the context to the command that runs.
+func exec(ctx context.Context, env environment, stdin io.Reader, stdout, stderr io.Writer, args []string) int {
+	root := newRoot(env, serve) //nolint:contextcheck // cobra hands the context to the command that runs.
 	root.SetIn(stdin)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
@@ -47,9 +50,12 @@ func exec(ctx context.Context, stdin io.Reader, stdout, stderr io.Writer, args [
 	if err == nil {
 		return 0
 	}
-	fmt.Fprintf(stderr, "error: %s\n", err)
 	var known *fleet.Error
 	if errors.As(err, &known) {
+		nameVariable(cmd.Flags(), known)
+	}
+	fmt.Fprintf(stderr, "error: %s\n", err)
+	if known != nil {
 		for _, d := range known.Details {
 			fmt.Fprintf(stderr, "  %s: %s\n", d.Location, d.Message)
 		}
@@ -62,7 +68,7 @@ func exec(ctx context.Context, stdin io.Reader, stdout, stderr io.Writer, args [
 	return exitError
 }
 
-func newRoot() *cobra.Command {
+func newRoot(env environment, serve serveFunc) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "fleetd",
 		Short: "Enable, disable and audit Alexa skills in tens of thousands of homes",
@@ -74,10 +80,10 @@ func newRoot() *cobra.Command {
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 		Args:              noArgs,
 		RunE:              needsCommand,
-		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return fromEnvironment(cmd.Flags(), os.LookupEnv) },
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return fromEnvironment(cmd.Flags(), env) },
 	}
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
-	root.AddCommand(newServe(), newDemo(), newMigrate(), newToken(), newVersion())
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{plainFlagError(err)} })
+	root.AddCommand(newServe(serve), newDemo(), newMigrate(), newToken(), newVersion())
 	return root
 }
 

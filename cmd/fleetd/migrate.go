@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"fleetd/internal/app"
+	"fleetd/internal/fleet"
 	"fleetd/migrations"
 )
 
@@ -38,14 +39,21 @@ func newMigrateDown() *cobra.Command {
 	var to int64
 	var yes bool
 	cmd := migrateCommand("down", "Take migrations back; what they hold is lost", func(ctx context.Context, cmd *cobra.Command, url string) error {
-		if !yes {
-			return &usageError{errors.New("migrate down drops tables with all they hold: say --yes when you mean it")}
-		}
 		if err := migrations.DownTo(ctx, url, to); err != nil {
 			return err
 		}
 		return printMigrations(ctx, cmd, url)
 	})
+	run := cmd.RunE
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		switch { // before a private Postgres is started
+		case to < 0:
+			return fleet.Invalidf("--to", "%d is no migration: use 0 or more", to)
+		case !yes:
+			return &usageError{errors.New("migrate down drops tables with all they hold: say --yes when you mean it")}
+		}
+		return run(cmd, args)
+	}
 	cmd.Flags().Int64Var(&to, "to", 0, "the last migration to keep; 0 keeps none")
 	cmd.Flags().BoolVar(&yes, "yes", false, "drop the tables")
 	return cmd

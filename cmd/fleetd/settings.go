@@ -1,9 +1,10 @@
 package main
 
 import (
-	"fmt"
+	"errors"
 	"io"
 	"log/slog"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -54,17 +55,59 @@ func environmentName(flag string) string {
 	return "FLEETD_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
 }
 
-// fromEnvironment sets the flags that were not given from their environment names.
-func fromEnvironment(flags *pflag.FlagSet, lookup func(string) (string, bool)) error {
+// variable marks the flags whose value came from the environment.
+const variable = "environment"
+
+// fromEnvironment sets the flags that were not given from their environment names. An
+// empty variable is one that is not set.
+func fromEnvironment(flags *pflag.FlagSet, env environment) error {
 	var err error
 	flags.VisitAll(func(f *pflag.Flag) {
-		value, ok := lookup(environmentName(f.Name))
-		if err != nil || f.Changed || !ok || f.Name == "help" {
+		name := environmentName(f.Name)
+		value, _ := env(name)
+		if err != nil || f.Changed || value == "" || f.Name == "help" {
 			return
 		}
 		if setErr := flags.Set(f.Name, value); setErr != nil {
-			err = &usageError{fmt.Errorf("%s: %w", environmentName(f.Name), setErr)}
+			err = &usageError{valueError(name, f, value, setErr)}
+			return
 		}
+		err = flags.SetAnnotation(f.Name, variable, []string{name})
 	})
 	return err
+}
+
+// nameVariable makes an error about a flag one about the variable behind it, where
+// that is what the value came from.
+func nameVariable(flags *pflag.FlagSet, e *fleet.Error) {
+	name, isFlag := strings.CutPrefix(e.Field, "--")
+	if f := flags.Lookup(name); isFlag && f != nil && len(f.Annotations[variable]) > 0 {
+		e.Field = environmentName(name)
+	}
+}
+
+// plainFlagError says what is expected where a flag cannot take its value.
+func plainFlagError(err error) error {
+	invalid, ok := errors.AsType[*pflag.InvalidValueError](err)
+	if !ok {
+		return err
+	}
+	f := invalid.GetFlag()
+	return valueError("--"+f.Name, f, invalid.GetValue(), err)
+}
+
+// valueError is about a value that is not of the flag's type; where names the flag or
+// the variable.
+func valueError(where string, f *pflag.Flag, value string, err error) error {
+	switch kind := f.Value.Type(); {
+	case errors.Is(err, strconv.ErrRange):
+		return fleet.Invalidf(where, "%.60q is out of range", value)
+	case kind == "bool":
+		return fleet.Invalidf(where, "%.60q is neither true nor false", value)
+	case kind == "duration":
+		return fleet.Invalidf(where, "%.60q is no duration: use one such as 30s or 2h", value)
+	case strings.HasPrefix(kind, "int"):
+		return fleet.Invalidf(where, "%.60q is no whole number: use one such as %s", value, f.DefValue)
+	}
+	return fleet.Invalidf(where, "%.60q cannot be used: %s", value, f.Usage)
 }

@@ -7,7 +7,6 @@ import (
 	"io"
 	"strings"
 
-	"fleetd/internal/fleet"
 	"fleetd/internal/simulator"
 )
 
@@ -46,7 +45,7 @@ func parse(env func(string) (string, bool), stdout io.Writer, args []string) (op
 	fs.DurationVar(&cfg.EnablingDelay, "enabling-delay", 0, "`time` every enable is ENABLING")
 	fs.StringVar(&preset, "faults", preset, "how the API misbehaves: none, default or harsh (`preset`)")
 	fs.Var(list{&faults}, "fault", "`name=value` of one fault, over --faults; may be repeated or comma-separated: "+
-		strings.Join(simulator.FaultNames(), ", "))
+		strings.Join(simulator.FaultNames(), ", ")+"; server_error is error_before")
 	fs.IntVar(&cfg.FailEvery, "fail-every", 0, "every `N`th home answers 403 to writes; 0 is none")
 	fs.Uint64Var(&cfg.Seed, "seed", cfg.Seed, "`number` that decides unit IDs, fates and faults; the same one replays a run")
 	fs.DurationVar(&cfg.TokenTTL, "token-ttl", 0, "`time` access tokens live; 0 is an hour, with --faults harsh 15s")
@@ -57,6 +56,7 @@ func parse(env func(string) (string, bool), stdout io.Writer, args []string) (op
 		"none is every ID with \"link\" in it")
 	fs.BoolVar(&cfg.DelegatedLinking, "delegated-linking", false, "link what is enabled without an accountLinkRequest")
 	fs.Var(list{&enabled}, "enabled", "`ID[@stage]` of a skill that every home has at the start; may be repeated or comma-separated")
+	fs.IntVar(&cfg.SkillsPerUnit, "skills-per-unit", 0, "`number` of skills that every home has at the start besides, live: amzn1.ask.skill.base-01 and on")
 	fs.StringVar(&cfg.Accounts[0].ClientID, "client-id", cfg.Accounts[0].ClientID, "LWA client `ID`")
 	fs.StringVar(&cfg.Accounts[0].ClientSecret, "client-secret", cfg.Accounts[0].ClientSecret, "LWA client `secret`, a made-up one")
 	fs.StringVar(&cfg.Accounts[0].RefreshToken, "refresh-token", cfg.Accounts[0].RefreshToken, "refresh `token`, a made-up one")
@@ -119,8 +119,7 @@ func finish(cfg *simulator.Config, preset string, faults, enabled []string) erro
 		}
 	}
 	for _, skill := range enabled {
-		id, stage, _ := strings.Cut(skill, "@")
-		cfg.Enabled = append(cfg.Enabled, simulator.Enablement{SkillID: id, Stage: fleet.Stage(stage)})
+		cfg.Enabled = append(cfg.Enabled, simulator.ParseEnablement(skill))
 	}
 	return cfg.Validate()
 }

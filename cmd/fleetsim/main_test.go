@@ -58,16 +58,18 @@ func TestExecServesUntilItIsTold(t *testing.T) {
 func TestFlagsAndEnvironment(t *testing.T) {
 	t.Parallel()
 	opts, err := parse(environment(map[string]string{
-		"FLEETSIM_RPS": "70", "FLEETSIM_BURST": "7", "FLEETSIM_FAULT": "cut_after=0.5,slow_for=2s", "FLEETSIM_SEED": "",
+		"FLEETSIM_RPS": "70", "FLEETSIM_BURST": "7", "FLEETSIM_FAULT": "cut_after=0.5,slow_for=2s,throttle=0.3,server_error=0.05,page_token_ttl=1m", "FLEETSIM_SEED": "",
 	}), io.Discard, []string{
 		"--rps", "80", "--faults=harsh", "--token-ttl", "1m", "--enabled", "a", "--enabled", "b@development",
-		"--linking-skill=x,y", "--retry-after", "date", "--fail-every", "5", "--latency=10ms",
+		"--linking-skill=x,y", "--retry-after", "date", "--fail-every", "5", "--latency=10ms", "--skills-per-unit=27",
 	})
 	require.NoError(t, err)
 	want := simulator.DefaultConfig()
 	want.RPS, want.Burst, want.TokenTTL, want.RetryAfter = 80, 7, time.Minute, simulator.RetryAfterDate
 	want.Faults = simulator.FaultsHarsh()
 	want.Faults.CutAfter, want.Faults.SlowFor = 0.5, 2*time.Second
+	want.Faults.Throttle, want.Faults.ErrorBefore, want.Faults.PageTokenTTL = 0.3, 0.05, time.Minute
+	want.SkillsPerUnit = 27
 	want.Enabled = []simulator.Enablement{{SkillID: "a"}, {SkillID: "b", Stage: fleet.StageDevelopment}}
 	want.LinkingSkills, want.FailEvery, want.Latency = []string{"x", "y"}, 5, 10*time.Millisecond
 	require.Equal(t, want, opts.config)
@@ -86,7 +88,7 @@ func TestHelpShowsEveryFlagOnce(t *testing.T) {
 	require.Zero(t, exitCode(io.Discard, err))
 	for _, name := range []string{
 		"listen", "units", "properties", "rps", "burst", "latency", "faults", "fault", "seed", "enabling-delay",
-		"retry-after", "token-ttl", "fail-every", "occupied",
+		"retry-after", "token-ttl", "fail-every", "occupied", "enabled", "skills-per-unit",
 	} {
 		require.Equal(t, 1, strings.Count(out.String(), "\n  --"+name+" "), name)
 		require.Contains(t, out.String(), envName(name))
@@ -113,6 +115,7 @@ func TestBadSettingsSayWhatAndWhere(t *testing.T) {
 		{[]string{"--fault", "cut_after=7"}, nil, 2, "must be from 0 to 1"},
 		{[]string{"--retry-after", "soon"}, nil, 2, "none, seconds or date"},
 		{[]string{"--enabled", "a@beta"}, nil, 2, "a@beta"},
+		{[]string{"--skills-per-unit", "-1"}, nil, 2, "skills-per-unit: -1"},
 		{nil, map[string]string{"FLEETSIM_RPS": "fast"}, 2, "FLEETSIM_RPS"},
 		{[]string{"--rps", "-1"}, nil, 2, "rps: -1"},
 		{[]string{"--listen", "0.0.0.0:8090"}, nil, 1, "must be a loopback address"},

@@ -103,6 +103,12 @@ func TestSecrets(t *testing.T) {
 	f := w.serve("--log-level", "debug", "--log-format", "json")
 	w.account("acme", canary, "--rate", "100", "--link-mode", "codes",
 		"--code-url", w.simURL+"/_sim/codes", "--redirect-uri", "https://example.com/linked")
+	dev := simulator.Account{ClientID: "amzn1.application-oa2-client.dev", ClientSecret: "CANARYdevsecretB2xq7TnUe", RefreshToken: "Atzr|CANARYdevrefreshH4vw9Kp"}
+	setDev := []string{
+		"account", "credential", "set", "acme", "--kind", "developer", "--vendor-id", "M2VENDOR", "--client-id", dev.ClientID,
+		"--client-secret-file", w.file("dev-secret", dev.ClientSecret+"\n"), "--refresh-token-file", w.file("dev-refresh", dev.RefreshToken+"\n"),
+	}
+	w.must(setDev...)
 	w.importHomes("acme")
 	operator := strings.TrimSpace(w.must("token", "create", "--name", "op", "--role", "operator"))
 	require.NotEmpty(t, operator)
@@ -122,6 +128,12 @@ func TestSecrets(t *testing.T) {
 		{"PATCH", "/api/v1/accounts/acme", `{"refresh_token":"` + bad + `" nonsense`},
 		{"POST", "/api/v1/accounts", `{"name":"x","client_secret":"` + bad + `"}`},
 		{"POST", "/api/v1/accounts", `{"name":"x","client_id":1,"client_secret":{"a":"` + bad + `"}}`},
+		{"PUT", "/api/v1/accounts/acme/credentials/customer", `{"client_id":"c","client_secret":"` + bad + `","refresh_token":"` + bad + `"}`},
+		{"PUT", "/api/v1/accounts/acme/credentials/customer", `{"client_id":"c","client_secret":"` + bad + `","refresh_token":"` + bad + `","vendor_id":"V"}`},
+		{"PUT", "/api/v1/accounts/acme/credentials/developer", `{"client_secret":{"a":"` + bad + `"}} ` + bad},
+		{"DELETE", "/api/v1/accounts/acme/credentials/enterprise", ""},
+		{"GET", "/api/v1/accounts/acme/credentials", ""},
+		{"GET", "/api/v1/accounts/acme/credentials/developer", ""},
 		{"GET", "/api/v1/rollouts/" + id + "/targets?limit=500", ""},
 		{"GET", "/api/v1/log", ""},
 		{"GET", "/api/v1/tokens", ""},
@@ -136,6 +148,8 @@ func TestSecrets(t *testing.T) {
 	w.must("account", "set", "acme", "--refresh-token-file", w.file("bad", bad+"\n"))
 	w.ctl("account", "check", "acme")
 	w.ctl("account", "show", "acme", "-o", "json")
+	w.must(append(setDev, "--rate", "3", "-o", "json")...)
+	w.must("account", "credential", "list", "acme", "-o", "wide")
 	w.ctl("rollout", "targets", id, "-o", "json", "--limit", "0")
 	w.ctl("rollout", "list", "-o", "wide")
 	w.ctl("account", "list", "--token", bad)
@@ -148,7 +162,7 @@ func TestSecrets(t *testing.T) {
 	tokens, codes := w.wire.secrets()
 	require.Greater(t, len(tokens), 4, "tokens were given out")
 	require.NotEmpty(t, codes, "codes were given out")
-	secrets := append([]string{canary.ClientSecret, canary.RefreshToken, bad, w.token, strings.TrimSpace(string(key)), string(rawKey)}, codes...)
+	secrets := append([]string{canary.ClientSecret, canary.RefreshToken, dev.ClientSecret, dev.RefreshToken, bad, w.token, strings.TrimSpace(string(key)), string(rawKey)}, codes...)
 	for _, token := range tokens {
 		// The prefix alone is no secret, and the middle is enough to know it by.
 		secrets = append(secrets, token[5:65])
@@ -162,6 +176,7 @@ func TestSecrets(t *testing.T) {
 	secrets = append(secrets, operator)
 	require.Contains(t, places["fleetd's log"], `"level":"DEBUG"`)
 	require.Contains(t, places["rows of the database"], "targets")
+	require.Contains(t, places["rows of the database"], "M2VENDOR")
 	require.Contains(t, places["answers of the API"], "fleet_api_requests_total")
 	for place, text := range places {
 		for _, secret := range secrets {

@@ -2,7 +2,6 @@ package acceptance_test
 
 import (
 	"fmt"
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -71,10 +70,6 @@ func untrue(r client.Rollout, target client.Target, truth simulator.State, occup
 		want, reason = disabled(truth)
 	default:
 		want, reason = enabled(truth)
-	}
-	if reason == fleet.ReasonVerifyTimeout && strings.HasPrefix(target.Message, "not seen before the deadline") {
-		// The last look of all, at the deadline, had no answer: the reason says why.
-		reason = fleet.Reason(target.Reason)
 	}
 	on := truth.Status == fleet.StatusEnabled && string(truth.Stage) == r.Stage
 	switch is := fleet.TargetState(target.State); {

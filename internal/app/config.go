@@ -27,7 +27,7 @@ type Config struct {
 	// EncryptionKeyFile holds 32 bytes in base64; empty: a file in DataDir that is
 	// made on first use.
 	EncryptionKeyFile string
-	// MaxInFlight is how many jobs of one account this process runs at once, 1 to
+	// MaxInFlight is how many targets of one account this process has under way at once, 1 to
 	// 10,000.
 	MaxInFlight int
 	// AuditSchedule is when audits of accounts without a schedule of their own begin: a

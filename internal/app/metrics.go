@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"fleetd/internal/jobs"
 	"fleetd/internal/store"
 )
 
@@ -73,8 +74,8 @@ func (c *fleetCollector) Collect(ch chan<- prometheus.Metric) {
 	for _, o := range m.Open {
 		ch <- prometheus.MustNewConstMetric(c.open, prometheus.GaugeValue, float64(o.N), o.Account, o.State)
 	}
-	for _, q := range m.Queue {
-		ch <- prometheus.MustNewConstMetric(c.queue, prometheus.GaugeValue, float64(q.N), q.Queue, q.State)
+	for place, n := range queueJobs(m) {
+		ch <- prometheus.MustNewConstMetric(c.queue, prometheus.GaugeValue, float64(n), place.queue, place.state)
 	}
 	for _, a := range m.Audits {
 		for result, n := range a.Units {
@@ -85,6 +86,24 @@ func (c *fleetCollector) Collect(ch chan<- prometheus.Metric) {
 			ch <- prometheus.MustNewConstMetric(c.success, prometheus.GaugeValue, float64(a.LastSuccess.UnixMilli())/1000, a.Account)
 		}
 	}
+}
+
+// queueState is one queue in one state.
+type queueState struct{ queue, state string }
+
+// queueJobs counts the jobs that have not ended. The queue of every account is there
+// in every state, also at zero: a metric that comes and goes cannot be alerted on.
+func queueJobs(m store.Metrics) map[queueState]int64 {
+	jobsOf := map[queueState]int64{}
+	for _, id := range m.Accounts {
+		for _, state := range store.OpenJobStates() {
+			jobsOf[queueState{jobs.QueueName(id), state}] = 0
+		}
+	}
+	for _, q := range m.Queue {
+		jobsOf[queueState{q.Queue, q.State}] = q.N
+	}
+	return jobsOf
 }
 
 // poolCollector shows the connection pool.

@@ -94,6 +94,90 @@ func (e AccountSetRegion) Valid() bool {
 	}
 }
 
+// Defines values for IgnoreBodyCause.
+const (
+	IgnoreBodyCauseChangedOutside IgnoreBodyCause = "changed_outside"
+	IgnoreBodyCauseDesiredChanged IgnoreBodyCause = "desired_changed"
+	IgnoreBodyCauseOccupied       IgnoreBodyCause = "occupied"
+	IgnoreBodyCauseSkillWithdrawn IgnoreBodyCause = "skill_withdrawn"
+	IgnoreBodyCauseUnitNew        IgnoreBodyCause = "unit_new"
+	IgnoreBodyCauseUnitReset      IgnoreBodyCause = "unit_reset"
+	IgnoreBodyCauseUnknown        IgnoreBodyCause = "unknown"
+	IgnoreBodyCauseWriteFailed    IgnoreBodyCause = "write_failed"
+)
+
+// Valid indicates whether the value is a known member of the IgnoreBodyCause enum.
+func (e IgnoreBodyCause) Valid() bool {
+	switch e {
+	case IgnoreBodyCauseChangedOutside:
+		return true
+	case IgnoreBodyCauseDesiredChanged:
+		return true
+	case IgnoreBodyCauseOccupied:
+		return true
+	case IgnoreBodyCauseSkillWithdrawn:
+		return true
+	case IgnoreBodyCauseUnitNew:
+		return true
+	case IgnoreBodyCauseUnitReset:
+		return true
+	case IgnoreBodyCauseUnknown:
+		return true
+	case IgnoreBodyCauseWriteFailed:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for IgnoreBodyIgnored.
+const (
+	IgnoreBodyIgnoredAny   IgnoreBodyIgnored = "any"
+	IgnoreBodyIgnoredFalse IgnoreBodyIgnored = "false"
+	IgnoreBodyIgnoredTrue  IgnoreBodyIgnored = "true"
+)
+
+// Valid indicates whether the value is a known member of the IgnoreBodyIgnored enum.
+func (e IgnoreBodyIgnored) Valid() bool {
+	switch e {
+	case IgnoreBodyIgnoredAny:
+		return true
+	case IgnoreBodyIgnoredFalse:
+		return true
+	case IgnoreBodyIgnoredTrue:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for IgnoreBodyKind.
+const (
+	IgnoreBodyKindMissing       IgnoreBodyKind = "missing"
+	IgnoreBodyKindNotLinked     IgnoreBodyKind = "not_linked"
+	IgnoreBodyKindStuckEnabling IgnoreBodyKind = "stuck_enabling"
+	IgnoreBodyKindUnexpected    IgnoreBodyKind = "unexpected"
+	IgnoreBodyKindWrongStage    IgnoreBodyKind = "wrong_stage"
+)
+
+// Valid indicates whether the value is a known member of the IgnoreBodyKind enum.
+func (e IgnoreBodyKind) Valid() bool {
+	switch e {
+	case IgnoreBodyKindMissing:
+		return true
+	case IgnoreBodyKindNotLinked:
+		return true
+	case IgnoreBodyKindStuckEnabling:
+		return true
+	case IgnoreBodyKindUnexpected:
+		return true
+	case IgnoreBodyKindWrongStage:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ProblemCode.
 const (
 	Conflict        ProblemCode = "conflict"
@@ -124,6 +208,69 @@ func (e ProblemCode) Valid() bool {
 	case Unauthenticated:
 		return true
 	case Unavailable:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for RepairBodyCause.
+const (
+	RepairBodyCauseChangedOutside RepairBodyCause = "changed_outside"
+	RepairBodyCauseDesiredChanged RepairBodyCause = "desired_changed"
+	RepairBodyCauseOccupied       RepairBodyCause = "occupied"
+	RepairBodyCauseSkillWithdrawn RepairBodyCause = "skill_withdrawn"
+	RepairBodyCauseUnitNew        RepairBodyCause = "unit_new"
+	RepairBodyCauseUnitReset      RepairBodyCause = "unit_reset"
+	RepairBodyCauseUnknown        RepairBodyCause = "unknown"
+	RepairBodyCauseWriteFailed    RepairBodyCause = "write_failed"
+)
+
+// Valid indicates whether the value is a known member of the RepairBodyCause enum.
+func (e RepairBodyCause) Valid() bool {
+	switch e {
+	case RepairBodyCauseChangedOutside:
+		return true
+	case RepairBodyCauseDesiredChanged:
+		return true
+	case RepairBodyCauseOccupied:
+		return true
+	case RepairBodyCauseSkillWithdrawn:
+		return true
+	case RepairBodyCauseUnitNew:
+		return true
+	case RepairBodyCauseUnitReset:
+		return true
+	case RepairBodyCauseUnknown:
+		return true
+	case RepairBodyCauseWriteFailed:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for RepairBodyKind.
+const (
+	RepairBodyKindMissing       RepairBodyKind = "missing"
+	RepairBodyKindNotLinked     RepairBodyKind = "not_linked"
+	RepairBodyKindStuckEnabling RepairBodyKind = "stuck_enabling"
+	RepairBodyKindUnexpected    RepairBodyKind = "unexpected"
+	RepairBodyKindWrongStage    RepairBodyKind = "wrong_stage"
+)
+
+// Valid indicates whether the value is a known member of the RepairBodyKind enum.
+func (e RepairBodyKind) Valid() bool {
+	switch e {
+	case RepairBodyKindMissing:
+		return true
+	case RepairBodyKindNotLinked:
+		return true
+	case RepairBodyKindStuckEnabling:
+		return true
+	case RepairBodyKindUnexpected:
+		return true
+	case RepairBodyKindWrongStage:
 		return true
 	default:
 		return false
@@ -190,6 +337,90 @@ func (e TokenCreateRole) Valid() bool {
 	}
 }
 
+// Defines values for ListCredentialsParamsKind.
+const (
+	ListCredentialsParamsKindCustomer   ListCredentialsParamsKind = "customer"
+	ListCredentialsParamsKindDeveloper  ListCredentialsParamsKind = "developer"
+	ListCredentialsParamsKindEnterprise ListCredentialsParamsKind = "enterprise"
+)
+
+// Valid indicates whether the value is a known member of the ListCredentialsParamsKind enum.
+func (e ListCredentialsParamsKind) Valid() bool {
+	switch e {
+	case ListCredentialsParamsKindCustomer:
+		return true
+	case ListCredentialsParamsKindDeveloper:
+		return true
+	case ListCredentialsParamsKindEnterprise:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for DeleteCredentialParamsKind.
+const (
+	DeleteCredentialParamsKindCustomer   DeleteCredentialParamsKind = "customer"
+	DeleteCredentialParamsKindDeveloper  DeleteCredentialParamsKind = "developer"
+	DeleteCredentialParamsKindEnterprise DeleteCredentialParamsKind = "enterprise"
+)
+
+// Valid indicates whether the value is a known member of the DeleteCredentialParamsKind enum.
+func (e DeleteCredentialParamsKind) Valid() bool {
+	switch e {
+	case DeleteCredentialParamsKindCustomer:
+		return true
+	case DeleteCredentialParamsKindDeveloper:
+		return true
+	case DeleteCredentialParamsKindEnterprise:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for GetCredentialParamsKind.
+const (
+	GetCredentialParamsKindCustomer   GetCredentialParamsKind = "customer"
+	GetCredentialParamsKindDeveloper  GetCredentialParamsKind = "developer"
+	GetCredentialParamsKindEnterprise GetCredentialParamsKind = "enterprise"
+)
+
+// Valid indicates whether the value is a known member of the GetCredentialParamsKind enum.
+func (e GetCredentialParamsKind) Valid() bool {
+	switch e {
+	case GetCredentialParamsKindCustomer:
+		return true
+	case GetCredentialParamsKindDeveloper:
+		return true
+	case GetCredentialParamsKindEnterprise:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for SetCredentialParamsKind.
+const (
+	SetCredentialParamsKindCustomer   SetCredentialParamsKind = "customer"
+	SetCredentialParamsKindDeveloper  SetCredentialParamsKind = "developer"
+	SetCredentialParamsKindEnterprise SetCredentialParamsKind = "enterprise"
+)
+
+// Valid indicates whether the value is a known member of the SetCredentialParamsKind enum.
+func (e SetCredentialParamsKind) Valid() bool {
+	switch e {
+	case SetCredentialParamsKindCustomer:
+		return true
+	case SetCredentialParamsKindDeveloper:
+		return true
+	case SetCredentialParamsKindEnterprise:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ListAuditsParamsState.
 const (
 	ListAuditsParamsStateCanceled             ListAuditsParamsState = "canceled"
@@ -219,19 +450,214 @@ func (e ListAuditsParamsState) Valid() bool {
 
 // Defines values for ListAuditUnitsParamsResult.
 const (
-	Drifted ListAuditUnitsParamsResult = "drifted"
-	InSync  ListAuditUnitsParamsResult = "in_sync"
-	Unknown ListAuditUnitsParamsResult = "unknown"
+	ListAuditUnitsParamsResultDrifted ListAuditUnitsParamsResult = "drifted"
+	ListAuditUnitsParamsResultInSync  ListAuditUnitsParamsResult = "in_sync"
+	ListAuditUnitsParamsResultUnknown ListAuditUnitsParamsResult = "unknown"
 )
 
 // Valid indicates whether the value is a known member of the ListAuditUnitsParamsResult enum.
 func (e ListAuditUnitsParamsResult) Valid() bool {
 	switch e {
-	case Drifted:
+	case ListAuditUnitsParamsResultDrifted:
 		return true
-	case InSync:
+	case ListAuditUnitsParamsResultInSync:
 		return true
-	case Unknown:
+	case ListAuditUnitsParamsResultUnknown:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ListDriftParamsKind.
+const (
+	ListDriftParamsKindMissing       ListDriftParamsKind = "missing"
+	ListDriftParamsKindNotLinked     ListDriftParamsKind = "not_linked"
+	ListDriftParamsKindStuckEnabling ListDriftParamsKind = "stuck_enabling"
+	ListDriftParamsKindUnexpected    ListDriftParamsKind = "unexpected"
+	ListDriftParamsKindWrongStage    ListDriftParamsKind = "wrong_stage"
+)
+
+// Valid indicates whether the value is a known member of the ListDriftParamsKind enum.
+func (e ListDriftParamsKind) Valid() bool {
+	switch e {
+	case ListDriftParamsKindMissing:
+		return true
+	case ListDriftParamsKindNotLinked:
+		return true
+	case ListDriftParamsKindStuckEnabling:
+		return true
+	case ListDriftParamsKindUnexpected:
+		return true
+	case ListDriftParamsKindWrongStage:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ListDriftParamsCause.
+const (
+	ListDriftParamsCauseChangedOutside ListDriftParamsCause = "changed_outside"
+	ListDriftParamsCauseDesiredChanged ListDriftParamsCause = "desired_changed"
+	ListDriftParamsCauseOccupied       ListDriftParamsCause = "occupied"
+	ListDriftParamsCauseSkillWithdrawn ListDriftParamsCause = "skill_withdrawn"
+	ListDriftParamsCauseUnitNew        ListDriftParamsCause = "unit_new"
+	ListDriftParamsCauseUnitReset      ListDriftParamsCause = "unit_reset"
+	ListDriftParamsCauseUnknown        ListDriftParamsCause = "unknown"
+	ListDriftParamsCauseWriteFailed    ListDriftParamsCause = "write_failed"
+)
+
+// Valid indicates whether the value is a known member of the ListDriftParamsCause enum.
+func (e ListDriftParamsCause) Valid() bool {
+	switch e {
+	case ListDriftParamsCauseChangedOutside:
+		return true
+	case ListDriftParamsCauseDesiredChanged:
+		return true
+	case ListDriftParamsCauseOccupied:
+		return true
+	case ListDriftParamsCauseSkillWithdrawn:
+		return true
+	case ListDriftParamsCauseUnitNew:
+		return true
+	case ListDriftParamsCauseUnitReset:
+		return true
+	case ListDriftParamsCauseUnknown:
+		return true
+	case ListDriftParamsCauseWriteFailed:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ListDriftParamsIgnored.
+const (
+	ListDriftParamsIgnoredAny   ListDriftParamsIgnored = "any"
+	ListDriftParamsIgnoredFalse ListDriftParamsIgnored = "false"
+	ListDriftParamsIgnoredTrue  ListDriftParamsIgnored = "true"
+)
+
+// Valid indicates whether the value is a known member of the ListDriftParamsIgnored enum.
+func (e ListDriftParamsIgnored) Valid() bool {
+	switch e {
+	case ListDriftParamsIgnoredAny:
+		return true
+	case ListDriftParamsIgnoredFalse:
+		return true
+	case ListDriftParamsIgnoredTrue:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for SummarizeDriftParamsKind.
+const (
+	SummarizeDriftParamsKindMissing       SummarizeDriftParamsKind = "missing"
+	SummarizeDriftParamsKindNotLinked     SummarizeDriftParamsKind = "not_linked"
+	SummarizeDriftParamsKindStuckEnabling SummarizeDriftParamsKind = "stuck_enabling"
+	SummarizeDriftParamsKindUnexpected    SummarizeDriftParamsKind = "unexpected"
+	SummarizeDriftParamsKindWrongStage    SummarizeDriftParamsKind = "wrong_stage"
+)
+
+// Valid indicates whether the value is a known member of the SummarizeDriftParamsKind enum.
+func (e SummarizeDriftParamsKind) Valid() bool {
+	switch e {
+	case SummarizeDriftParamsKindMissing:
+		return true
+	case SummarizeDriftParamsKindNotLinked:
+		return true
+	case SummarizeDriftParamsKindStuckEnabling:
+		return true
+	case SummarizeDriftParamsKindUnexpected:
+		return true
+	case SummarizeDriftParamsKindWrongStage:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for SummarizeDriftParamsCause.
+const (
+	SummarizeDriftParamsCauseChangedOutside SummarizeDriftParamsCause = "changed_outside"
+	SummarizeDriftParamsCauseDesiredChanged SummarizeDriftParamsCause = "desired_changed"
+	SummarizeDriftParamsCauseOccupied       SummarizeDriftParamsCause = "occupied"
+	SummarizeDriftParamsCauseSkillWithdrawn SummarizeDriftParamsCause = "skill_withdrawn"
+	SummarizeDriftParamsCauseUnitNew        SummarizeDriftParamsCause = "unit_new"
+	SummarizeDriftParamsCauseUnitReset      SummarizeDriftParamsCause = "unit_reset"
+	SummarizeDriftParamsCauseUnknown        SummarizeDriftParamsCause = "unknown"
+	SummarizeDriftParamsCauseWriteFailed    SummarizeDriftParamsCause = "write_failed"
+)
+
+// Valid indicates whether the value is a known member of the SummarizeDriftParamsCause enum.
+func (e SummarizeDriftParamsCause) Valid() bool {
+	switch e {
+	case SummarizeDriftParamsCauseChangedOutside:
+		return true
+	case SummarizeDriftParamsCauseDesiredChanged:
+		return true
+	case SummarizeDriftParamsCauseOccupied:
+		return true
+	case SummarizeDriftParamsCauseSkillWithdrawn:
+		return true
+	case SummarizeDriftParamsCauseUnitNew:
+		return true
+	case SummarizeDriftParamsCauseUnitReset:
+		return true
+	case SummarizeDriftParamsCauseUnknown:
+		return true
+	case SummarizeDriftParamsCauseWriteFailed:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for SummarizeDriftParamsIgnored.
+const (
+	SummarizeDriftParamsIgnoredAny   SummarizeDriftParamsIgnored = "any"
+	SummarizeDriftParamsIgnoredFalse SummarizeDriftParamsIgnored = "false"
+	SummarizeDriftParamsIgnoredTrue  SummarizeDriftParamsIgnored = "true"
+)
+
+// Valid indicates whether the value is a known member of the SummarizeDriftParamsIgnored enum.
+func (e SummarizeDriftParamsIgnored) Valid() bool {
+	switch e {
+	case SummarizeDriftParamsIgnoredAny:
+		return true
+	case SummarizeDriftParamsIgnoredFalse:
+		return true
+	case SummarizeDriftParamsIgnoredTrue:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for SummarizeDriftParamsBy.
+const (
+	SummarizeDriftParamsByAccount  SummarizeDriftParamsBy = "account"
+	SummarizeDriftParamsByCause    SummarizeDriftParamsBy = "cause"
+	SummarizeDriftParamsByKind     SummarizeDriftParamsBy = "kind"
+	SummarizeDriftParamsByProperty SummarizeDriftParamsBy = "property"
+	SummarizeDriftParamsBySkillID  SummarizeDriftParamsBy = "skill_id"
+)
+
+// Valid indicates whether the value is a known member of the SummarizeDriftParamsBy enum.
+func (e SummarizeDriftParamsBy) Valid() bool {
+	switch e {
+	case SummarizeDriftParamsByAccount:
+		return true
+	case SummarizeDriftParamsByCause:
+		return true
+	case SummarizeDriftParamsByKind:
+		return true
+	case SummarizeDriftParamsByProperty:
+		return true
+	case SummarizeDriftParamsBySkillID:
 		return true
 	default:
 		return false
@@ -394,6 +820,25 @@ type AccountCreateLinkMode string
 
 // AccountCreateRegion Where the organization is. na when neither region nor api_url is given.
 type AccountCreateRegion string
+
+// AccountCredential defines model for AccountCredential.
+type AccountCredential struct {
+	Budget      AccountBudget `json:"budget"`
+	ClientID    string        `json:"client_id"`
+	Kind        string        `json:"kind"`
+	State       string        `json:"state"`
+	StateReason string        `json:"state_reason"`
+	UpdatedAt   time.Time     `json:"updated_at"`
+	VendorID    string        `json:"vendor_id"`
+}
+
+// AccountCredentialList defines model for AccountCredentialList.
+type AccountCredentialList struct {
+	Items []AccountCredential `json:"items"`
+
+	// NextCursor The cursor of the next page; empty on the last.
+	NextCursor string `json:"next_cursor"`
+}
 
 // AccountList defines model for AccountList.
 type AccountList struct {
@@ -571,11 +1016,127 @@ type Counts struct {
 	Verifying int64 `json:"verifying"`
 }
 
+// CredentialSet defines model for CredentialSet.
+type CredentialSet struct {
+	// Burst Requests that may leave at once. Not given: as it is, or what suits a rate that is given.
+	Burst *int64 `json:"burst,omitempty"`
+
+	// ClientID Of the LWA security profile.
+	ClientID string `json:"client_id"`
+
+	// ClientSecret Sealed before it is stored, never shown again.
+	ClientSecret string `json:"client_secret"`
+
+	// Rate auto, or requests a second above 0. Not given: as it is, auto for a new one.
+	Rate *string `json:"rate,omitempty"`
+
+	// Reason Why, for the log.
+	Reason *string `json:"reason,omitempty"`
+
+	// RefreshToken Sealed before it is stored, never shown again.
+	RefreshToken string `json:"refresh_token"`
+
+	// VendorID The vendor whose skills are managed: of the kind developer, and of no other.
+	VendorID *string `json:"vendor_id,omitempty"`
+}
+
+// Drift defines model for Drift.
+type Drift struct {
+	Account      string        `json:"account"`
+	Cause        string        `json:"cause"`
+	CauseDetail  string        `json:"cause_detail"`
+	Desired      *DriftDesired `json:"desired"`
+	FirstSeenAt  time.Time     `json:"first_seen_at"`
+	ID           string        `json:"id"`
+	IgnoreReason string        `json:"ignore_reason"`
+	Ignored      bool          `json:"ignored"`
+	IgnoredBy    string        `json:"ignored_by"`
+	IgnoredUntil *time.Time    `json:"ignored_until"`
+	Kind         string        `json:"kind"`
+	LastGoodAt   *time.Time    `json:"last_good_at"`
+	Observed     Observation   `json:"observed"`
+	Property     string        `json:"property"`
+	SkillID      string        `json:"skill_id"`
+	UnitID       string        `json:"unit_id"`
+}
+
+// DriftDesired defines model for DriftDesired.
+type DriftDesired struct {
+	Enabled bool    `json:"enabled"`
+	Stage   *string `json:"stage,omitempty"`
+}
+
+// DriftGroup defines model for DriftGroup.
+type DriftGroup struct {
+	Account     *string   `json:"account,omitempty"`
+	Cause       *string   `json:"cause,omitempty"`
+	Count       int64     `json:"count"`
+	FirstSeenAt time.Time `json:"first_seen_at"`
+	Kind        *string   `json:"kind,omitempty"`
+	Property    *string   `json:"property,omitempty"`
+	Share       float64   `json:"share"`
+	SkillID     *string   `json:"skill_id,omitempty"`
+}
+
+// DriftIgnoring defines model for DriftIgnoring.
+type DriftIgnoring struct {
+	By      string    `json:"by"`
+	Ignored int64     `json:"ignored"`
+	Reason  string    `json:"reason"`
+	Until   time.Time `json:"until"`
+}
+
+// DriftList defines model for DriftList.
+type DriftList struct {
+	Items []Drift `json:"items"`
+
+	// NextCursor The cursor of the next page; empty on the last.
+	NextCursor string `json:"next_cursor"`
+}
+
+// DriftSummary defines model for DriftSummary.
+type DriftSummary struct {
+	Groups int64        `json:"groups"`
+	Items  []DriftGroup `json:"items"`
+	Total  int64        `json:"total"`
+}
+
 // ETA defines model for ETA.
 type ETA struct {
 	P50 time.Time `json:"p50"`
 	P90 time.Time `json:"p90"`
 }
+
+// IgnoreBody defines model for IgnoreBody.
+type IgnoreBody struct {
+	Account *string          `json:"account,omitempty"`
+	Cause   *IgnoreBodyCause `json:"cause,omitempty"`
+
+	// IDs The findings by ID; all must be open.
+	IDs *[]string `json:"ids,omitempty"`
+
+	// Ignored Only, or also, those that are ignored already.
+	Ignored  *IgnoreBodyIgnored `json:"ignored,omitempty"`
+	Kind     *IgnoreBodyKind    `json:"kind,omitempty"`
+	Property *string            `json:"property,omitempty"`
+
+	// Reason Why they are no concern.
+	Reason  string  `json:"reason"`
+	SkillID *string `json:"skill_id,omitempty"`
+	UnitID  *string `json:"unit_id,omitempty"`
+
+	// Until When they count again; a time to come.
+	Until time.Time `json:"until"`
+}
+
+// IgnoreBodyCause defines model for IgnoreBody.Cause.
+type IgnoreBodyCause string
+
+// IgnoreBodyIgnored Only, or also, those that are ignored already.
+type IgnoreBodyIgnored string
+
+// IgnoreBodyKind defines model for IgnoreBody.Kind.
+type IgnoreBodyKind string
 
 // ImportResult defines model for ImportResult.
 type ImportResult struct {
@@ -720,6 +1281,57 @@ type ReasonBody struct {
 	Reason *string `json:"reason,omitempty"`
 }
 
+// Repair defines model for Repair.
+type Repair struct {
+	DryRun   bool            `json:"dry_run"`
+	Findings int64           `json:"findings"`
+	Plans    []Plan          `json:"plans"`
+	Rollouts []Rollout       `json:"rollouts"`
+	Skipped  []RepairSkipped `json:"skipped"`
+	Targets  int64           `json:"targets"`
+}
+
+// RepairBody defines model for RepairBody.
+type RepairBody struct {
+	Account *string `json:"account,omitempty"`
+
+	// Canary As of a rollout, and of each that is made; so are all that follow.
+	Canary *int64           `json:"canary,omitempty"`
+	Cause  *RepairBodyCause `json:"cause,omitempty"`
+
+	// DryRun Show the plans; create nothing.
+	DryRun *bool `json:"dry_run,omitempty"`
+
+	// IDs The findings by ID; all must be open.
+	IDs               *[]string       `json:"ids,omitempty"`
+	Kind              *RepairBodyKind `json:"kind,omitempty"`
+	MaxFailures       *string         `json:"max_failures,omitempty"`
+	ObservationMaxAge *string         `json:"observation_max_age,omitempty"`
+	Property          *string         `json:"property,omitempty"`
+	Reason            *string         `json:"reason,omitempty"`
+	SkillID           *string         `json:"skill_id,omitempty"`
+	Soak              *string         `json:"soak,omitempty"`
+	StartAt           *time.Time      `json:"start_at,omitempty"`
+	Timezone          *string         `json:"timezone,omitempty"`
+	UnitID            *string         `json:"unit_id,omitempty"`
+	VerifyTimeout     *string         `json:"verify_timeout,omitempty"`
+	Waves             *[]string       `json:"waves,omitempty"`
+	Weight            *int64          `json:"weight,omitempty"`
+	Window            *string         `json:"window,omitempty"`
+}
+
+// RepairBodyCause defines model for RepairBody.Cause.
+type RepairBodyCause string
+
+// RepairBodyKind defines model for RepairBody.Kind.
+type RepairBodyKind string
+
+// RepairSkipped defines model for RepairSkipped.
+type RepairSkipped struct {
+	Count  int64  `json:"count"`
+	Reason string `json:"reason"`
+}
+
 // RetryBody defines model for RetryBody.
 type RetryBody struct {
 	// Reason Why, for the log.
@@ -741,6 +1353,7 @@ type Rollout struct {
 	Failures    int64      `json:"failures"`
 	ID          string     `json:"id"`
 	MaxFailures int64      `json:"max_failures"`
+	Origin      string     `json:"origin"`
 	Price       Price      `json:"price"`
 	Reason      string     `json:"reason"`
 	Requests    int64      `json:"requests"`
@@ -969,7 +1582,7 @@ type ListAccountsParams struct {
 
 // CreateAccountParams defines parameters for CreateAccount.
 type CreateAccountParams struct {
-	// IdempotencyKey Makes a repeated call safe: the same key with the same request gets the first call's answer and changes nothing.
+	// IdempotencyKey Makes a repeated call safe: for 24 hours the same key with the same request gets the first call's answer and changes nothing. After that the key may be forgotten, and the call creates anew.
 	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
 }
 
@@ -987,6 +1600,30 @@ type DeleteAuditScheduleParams struct {
 	// Reason Why, for the log.
 	Reason *string `form:"reason,omitempty" json:"reason,omitempty"`
 }
+
+// ListCredentialsParams defines parameters for ListCredentials.
+type ListCredentialsParams struct {
+	// Kind Only the one of this kind, if there is one.
+	Kind *ListCredentialsParamsKind `form:"kind,omitempty" json:"kind,omitempty"`
+}
+
+// ListCredentialsParamsKind defines parameters for ListCredentials.
+type ListCredentialsParamsKind string
+
+// DeleteCredentialParams defines parameters for DeleteCredential.
+type DeleteCredentialParams struct {
+	// Reason Why, for the log.
+	Reason *string `form:"reason,omitempty" json:"reason,omitempty"`
+}
+
+// DeleteCredentialParamsKind defines parameters for DeleteCredential.
+type DeleteCredentialParamsKind string
+
+// GetCredentialParamsKind defines parameters for GetCredential.
+type GetCredentialParamsKind string
+
+// SetCredentialParamsKind defines parameters for SetCredential.
+type SetCredentialParamsKind string
 
 // ListUnitsParams defines parameters for ListUnits.
 type ListUnitsParams struct {
@@ -1017,7 +1654,7 @@ type ImportUnitsParams struct {
 	// Reason Why, for the log.
 	Reason *string `form:"reason,omitempty" json:"reason,omitempty"`
 
-	// IdempotencyKey Makes a repeated call safe: the same key with the same request gets the first call's answer and changes nothing.
+	// IdempotencyKey Makes a repeated call safe: for 24 hours the same key with the same request gets the first call's answer and changes nothing. After that the key may be forgotten, and the call creates anew.
 	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
 }
 
@@ -1044,7 +1681,7 @@ type ListAuditsParamsState string
 
 // CreateAuditParams defines parameters for CreateAudit.
 type CreateAuditParams struct {
-	// IdempotencyKey Makes a repeated call safe: the same key with the same request gets the first call's answer and changes nothing.
+	// IdempotencyKey Makes a repeated call safe: for 24 hours the same key with the same request gets the first call's answer and changes nothing. After that the key may be forgotten, and the call creates anew.
 	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
 }
 
@@ -1065,6 +1702,90 @@ type ListAuditUnitsParams struct {
 
 // ListAuditUnitsParamsResult defines parameters for ListAuditUnits.
 type ListAuditUnitsParamsResult string
+
+// ListDriftParams defines parameters for ListDrift.
+type ListDriftParams struct {
+	// Limit How many items a page holds at most.
+	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The next_cursor of the page before; empty for the first.
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Account Only this account's.
+	Account *string `form:"account,omitempty" json:"account,omitempty"`
+
+	// Kind Only findings of this kind.
+	Kind *ListDriftParamsKind `form:"kind,omitempty" json:"kind,omitempty"`
+
+	// Property Only those of this property.
+	Property *string `form:"property,omitempty" json:"property,omitempty"`
+
+	// Cause Only those of this cause.
+	Cause *ListDriftParamsCause `form:"cause,omitempty" json:"cause,omitempty"`
+
+	// SkillID Only those of this skill.
+	SkillID *string `form:"skill_id,omitempty" json:"skill_id,omitempty"`
+
+	// UnitID Only those of this unit.
+	UnitID *string `form:"unit_id,omitempty" json:"unit_id,omitempty"`
+
+	// Ignored Those that count, those that are ignored now, or both.
+	Ignored *ListDriftParamsIgnored `form:"ignored,omitempty" json:"ignored,omitempty"`
+}
+
+// ListDriftParamsKind defines parameters for ListDrift.
+type ListDriftParamsKind string
+
+// ListDriftParamsCause defines parameters for ListDrift.
+type ListDriftParamsCause string
+
+// ListDriftParamsIgnored defines parameters for ListDrift.
+type ListDriftParamsIgnored string
+
+// RepairDriftParams defines parameters for RepairDrift.
+type RepairDriftParams struct {
+	// IdempotencyKey Makes a repeated call safe: for 24 hours the same key with the same request gets the first call's answer and changes nothing. After that the key may be forgotten, and the call creates anew.
+	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
+}
+
+// SummarizeDriftParams defines parameters for SummarizeDrift.
+type SummarizeDriftParams struct {
+	// Account Only this account's.
+	Account *string `form:"account,omitempty" json:"account,omitempty"`
+
+	// Kind Only findings of this kind.
+	Kind *SummarizeDriftParamsKind `form:"kind,omitempty" json:"kind,omitempty"`
+
+	// Property Only those of this property.
+	Property *string `form:"property,omitempty" json:"property,omitempty"`
+
+	// Cause Only those of this cause.
+	Cause *SummarizeDriftParamsCause `form:"cause,omitempty" json:"cause,omitempty"`
+
+	// SkillID Only those of this skill.
+	SkillID *string `form:"skill_id,omitempty" json:"skill_id,omitempty"`
+
+	// UnitID Only those of this unit.
+	UnitID *string `form:"unit_id,omitempty" json:"unit_id,omitempty"`
+
+	// Ignored Those that count, those that are ignored now, or both.
+	Ignored *SummarizeDriftParamsIgnored `form:"ignored,omitempty" json:"ignored,omitempty"`
+
+	// By What findings are told apart by; cause, property and kind when not given.
+	By *[]SummarizeDriftParamsBy `form:"by,omitempty" json:"by,omitempty"`
+}
+
+// SummarizeDriftParamsKind defines parameters for SummarizeDrift.
+type SummarizeDriftParamsKind string
+
+// SummarizeDriftParamsCause defines parameters for SummarizeDrift.
+type SummarizeDriftParamsCause string
+
+// SummarizeDriftParamsIgnored defines parameters for SummarizeDrift.
+type SummarizeDriftParamsIgnored string
+
+// SummarizeDriftParamsBy defines parameters for SummarizeDrift.
+type SummarizeDriftParamsBy string
 
 // ListLogParams defines parameters for ListLog.
 type ListLogParams struct {
@@ -1107,7 +1828,7 @@ type ListRolloutsParamsState string
 
 // CreateRolloutParams defines parameters for CreateRollout.
 type CreateRolloutParams struct {
-	// IdempotencyKey Makes a repeated call safe: the same key with the same request gets the first call's answer and changes nothing.
+	// IdempotencyKey Makes a repeated call safe: for 24 hours the same key with the same request gets the first call's answer and changes nothing. After that the key may be forgotten, and the call creates anew.
 	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
 }
 
@@ -1146,7 +1867,7 @@ type ListTokensParams struct {
 
 // CreateTokenParams defines parameters for CreateToken.
 type CreateTokenParams struct {
-	// IdempotencyKey Makes a repeated call safe: the same key with the same request gets the first call's answer and changes nothing.
+	// IdempotencyKey Makes a repeated call safe: for 24 hours the same key with the same request gets the first call's answer and changes nothing. After that the key may be forgotten, and the call creates anew.
 	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
 }
 
@@ -1165,11 +1886,20 @@ type SetAccountJSONRequestBody = AccountSet
 // SetAuditScheduleJSONRequestBody defines body for SetAuditSchedule for application/json ContentType.
 type SetAuditScheduleJSONRequestBody = AuditScheduleSet
 
+// SetCredentialJSONRequestBody defines body for SetCredential for application/json ContentType.
+type SetCredentialJSONRequestBody = CredentialSet
+
 // CreateAuditJSONRequestBody defines body for CreateAudit for application/json ContentType.
 type CreateAuditJSONRequestBody = AuditRequest
 
 // CancelAuditJSONRequestBody defines body for CancelAudit for application/json ContentType.
 type CancelAuditJSONRequestBody = ReasonBody
+
+// IgnoreDriftJSONRequestBody defines body for IgnoreDrift for application/json ContentType.
+type IgnoreDriftJSONRequestBody = IgnoreBody
+
+// RepairDriftJSONRequestBody defines body for RepairDrift for application/json ContentType.
+type RepairDriftJSONRequestBody = RepairBody
 
 // CreateRolloutJSONRequestBody defines body for CreateRollout for application/json ContentType.
 type CreateRolloutJSONRequestBody = RolloutRequest
@@ -1276,6 +2006,40 @@ func (c *Client) SetAuditSchedule(ctx context.Context, name string, body SetAudi
 func (c *Client) CheckAccount(ctx context.Context, name string) (*Response[AccountCheck], error) {
 	r := newRequest("checkAccount", http.MethodPost, "/api/v1/accounts/{name}/check", "name", text(name))
 	return receive[AccountCheck](ctx, c, r)
+}
+
+// ListCredentials calls GET /api/v1/accounts/{name}/credentials: list the credentials of an account by kind, without their secrets.
+func (c *Client) ListCredentials(ctx context.Context, name string, params ListCredentialsParams) (*Response[AccountCredentialList], error) {
+	r := newRequest("listCredentials", http.MethodGet, "/api/v1/accounts/{name}/credentials", "name", text(name))
+	if params.Kind != nil {
+		r.addQuery("kind", false, *params.Kind)
+	}
+	return receive[AccountCredentialList](ctx, c, r)
+}
+
+// DeleteCredential calls DELETE /api/v1/accounts/{name}/credentials/{kind}: delete a credential of an account and its budget.
+func (c *Client) DeleteCredential(ctx context.Context, name string, kind DeleteCredentialParamsKind, params DeleteCredentialParams) error {
+	r := newRequest("deleteCredential", http.MethodDelete, "/api/v1/accounts/{name}/credentials/{kind}", "name", text(name), "kind", text(kind))
+	if params.Reason != nil {
+		r.addQuery("reason", false, *params.Reason)
+	}
+	_, err := receive[struct{}](ctx, c, r)
+	return err
+}
+
+// GetCredential calls GET /api/v1/accounts/{name}/credentials/{kind}: show a credential of an account, without its secrets.
+func (c *Client) GetCredential(ctx context.Context, name string, kind GetCredentialParamsKind) (*Response[AccountCredential], error) {
+	r := newRequest("getCredential", http.MethodGet, "/api/v1/accounts/{name}/credentials/{kind}", "name", text(name), "kind", text(kind))
+	return receive[AccountCredential](ctx, c, r)
+}
+
+// SetCredential calls PUT /api/v1/accounts/{name}/credentials/{kind}: set a credential of an account.
+func (c *Client) SetCredential(ctx context.Context, name string, kind SetCredentialParamsKind, body SetCredentialJSONRequestBody) (*Response[AccountCredential], error) {
+	r := newRequest("setCredential", http.MethodPut, "/api/v1/accounts/{name}/credentials/{kind}", "name", text(name), "kind", text(kind))
+	if err := r.setJSON(body); err != nil {
+		return nil, err
+	}
+	return receive[AccountCredential](ctx, c, r)
 }
 
 // ListUnits calls GET /api/v1/accounts/{name}/units: list an account's units by property.
@@ -1385,6 +2149,90 @@ func (c *Client) ListAuditUnits(ctx context.Context, id string, params ListAudit
 		r.addQuery("reason", false, *params.Reason)
 	}
 	return receive[AuditedUnitList](ctx, c, r)
+}
+
+// ListDrift calls GET /api/v1/drift: list open findings in the order they were opened in, account by account.
+func (c *Client) ListDrift(ctx context.Context, params ListDriftParams) (*Response[DriftList], error) {
+	r := newRequest("listDrift", http.MethodGet, "/api/v1/drift")
+	if params.Limit != nil {
+		r.addQuery("limit", false, *params.Limit)
+	}
+	if params.Cursor != nil {
+		r.addQuery("cursor", false, *params.Cursor)
+	}
+	if params.Account != nil {
+		r.addQuery("account", false, *params.Account)
+	}
+	if params.Kind != nil {
+		r.addQuery("kind", false, *params.Kind)
+	}
+	if params.Property != nil {
+		r.addQuery("property", false, *params.Property)
+	}
+	if params.Cause != nil {
+		r.addQuery("cause", false, *params.Cause)
+	}
+	if params.SkillID != nil {
+		r.addQuery("skill_id", false, *params.SkillID)
+	}
+	if params.UnitID != nil {
+		r.addQuery("unit_id", false, *params.UnitID)
+	}
+	if params.Ignored != nil {
+		r.addQuery("ignored", false, *params.Ignored)
+	}
+	return receive[DriftList](ctx, c, r)
+}
+
+// IgnoreDrift calls POST /api/v1/drift/ignore: leave findings out of account until a time to come.
+func (c *Client) IgnoreDrift(ctx context.Context, body IgnoreDriftJSONRequestBody) (*Response[DriftIgnoring], error) {
+	r := newRequest("ignoreDrift", http.MethodPost, "/api/v1/drift/ignore")
+	if err := r.setJSON(body); err != nil {
+		return nil, err
+	}
+	return receive[DriftIgnoring](ctx, c, r)
+}
+
+// RepairDrift calls POST /api/v1/drift/repair: make the rollouts that put findings right, or show their plans.
+func (c *Client) RepairDrift(ctx context.Context, params RepairDriftParams, body RepairDriftJSONRequestBody) (*Response[Repair], error) {
+	r := newRequest("repairDrift", http.MethodPost, "/api/v1/drift/repair")
+	if params.IdempotencyKey != nil {
+		r.header.Set("Idempotency-Key", text(*params.IdempotencyKey))
+	}
+	if err := r.setJSON(body); err != nil {
+		return nil, err
+	}
+	return receive[Repair](ctx, c, r)
+}
+
+// SummarizeDrift calls GET /api/v1/drift/summary: group open findings, the largest group first.
+func (c *Client) SummarizeDrift(ctx context.Context, params SummarizeDriftParams) (*Response[DriftSummary], error) {
+	r := newRequest("summarizeDrift", http.MethodGet, "/api/v1/drift/summary")
+	if params.Account != nil {
+		r.addQuery("account", false, *params.Account)
+	}
+	if params.Kind != nil {
+		r.addQuery("kind", false, *params.Kind)
+	}
+	if params.Property != nil {
+		r.addQuery("property", false, *params.Property)
+	}
+	if params.Cause != nil {
+		r.addQuery("cause", false, *params.Cause)
+	}
+	if params.SkillID != nil {
+		r.addQuery("skill_id", false, *params.SkillID)
+	}
+	if params.UnitID != nil {
+		r.addQuery("unit_id", false, *params.UnitID)
+	}
+	if params.Ignored != nil {
+		r.addQuery("ignored", false, *params.Ignored)
+	}
+	if params.By != nil {
+		r.addQuery("by", false, *params.By)
+	}
+	return receive[DriftSummary](ctx, c, r)
 }
 
 // ListLog calls GET /api/v1/log: list who did what and why, newest first.

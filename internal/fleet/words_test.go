@@ -29,11 +29,12 @@ func texts[T ~string](set []T) []string {
 func TestClosedSetsAreTheContract(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct{ got, want []string }{
-		"actions":     {texts(fleet.Actions()), []string{"enable", "disable"}},
-		"stages":      {texts(fleet.Stages()), []string{"development", "certification", "live"}},
-		"occupancies": {texts(fleet.Occupancies()), []string{"vacant", "occupied", "linked"}},
-		"link modes":  {texts(fleet.LinkModes()), []string{"none", "delegated", "codes"}},
-		"roles":       {texts(fleet.Roles()), []string{"viewer", "operator", "admin"}},
+		"actions":          {texts(fleet.Actions()), []string{"enable", "disable"}},
+		"stages":           {texts(fleet.Stages()), []string{"development", "certification", "live"}},
+		"occupancies":      {texts(fleet.Occupancies()), []string{"vacant", "occupied", "linked"}},
+		"link modes":       {texts(fleet.LinkModes()), []string{"none", "delegated", "codes"}},
+		"credential kinds": {texts(fleet.CredentialKinds()), []string{"enterprise", "developer", "customer"}},
+		"roles":            {texts(fleet.Roles()), []string{"viewer", "operator", "admin"}},
 		"target states": {texts(fleet.TargetStates()), []string{
 			"pending", "queued", "running", "verifying", "succeeded", "failed", "skipped", "canceled",
 		}},

@@ -38,6 +38,7 @@ type Account struct {
 
 	work  store.AccountWork
 	codes *http.Client
+	room  chan struct{} // holds one value for each target under way
 }
 
 // Link is how the account links what it enables.
@@ -166,8 +167,9 @@ func (s *Accounts) build(w store.AccountWork, old *Account) (*Account, error) {
 	}
 	acc := &Account{ID: w.ID, Name: w.Name, work: w, codes: &http.Client{Transport: s.base, CheckRedirect: noRedirect}}
 	if old != nil {
-		acc.Budget = old.Budget
+		acc.Budget, acc.room = old.Budget, old.room
 	} else {
+		acc.room = make(chan struct{}, max(s.cfg.MaxInFlight, 1))
 		acc.Budget = ratelimit.New(ratelimit.Config{
 			Store:   s.cfg.Store.BudgetRow(s.cfg.BudgetPool, w.ID, enterprise),
 			Account: w.Name, Metrics: s.cfg.Budgets, Logger: s.cfg.Logger,

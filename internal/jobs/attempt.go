@@ -3,6 +3,7 @@ package jobs
 import (
 	"context"
 	"errors"
+	"math"
 	"math/rand/v2"
 	"time"
 
@@ -20,6 +21,9 @@ const (
 	// maxWrites is how many writes one target may take, each after a read that
 	// showed the one before not done.
 	maxWrites = 5
+	// mostCounted is where the counts of attempts and writes stop: the ledger keeps
+	// them as smallint.
+	mostCounted = math.MaxInt16
 	// doubtDelay is how long after a lost answer the first read comes: time for the
 	// API to finish what it may have begun.
 	doubtDelay = time.Second
@@ -84,7 +88,7 @@ func (a *attempt) run(ctx context.Context) store.TargetRecord {
 	switch s := a.look(seen); {
 	case s == sightWanted:
 		return a.asWanted()
-	case s == sightPending, s == sightNoLink && a.wrote():
+	case s == sightPending && !known, s == sightNoLink && a.wrote():
 		return a.verifying(seen)
 	case s == sightBroken && a.wrote():
 		return a.failed(fleet.ReasonEnablingFailed, "the API reports ENABLING_FAILED")
@@ -95,11 +99,12 @@ func (a *attempt) run(ctx context.Context) store.TargetRecord {
 	case a.writes >= maxWrites:
 		return a.failed(a.exhausted(), "written several times, and each time a later read showed that it was not done")
 	}
+	a.verifyBy = time.Time{} // a second write has all the time that the first one had
 	answer, err := a.write(ctx)
 	if err != nil {
 		return a.writeFailed(ctx, err)
 	}
-	a.inDoubt, a.verifyBy = false, time.Time{}
+	a.inDoubt = false
 	a.saw(answer)
 	switch a.look(answer) {
 	case sightWanted:
@@ -139,6 +144,11 @@ func (a *attempt) saw(o fleet.Observation) {
 }
 
 // known is the last observation where it may stand for a read before the write.
+//
+// A home last seen on its way has moved on since. With an observation of any age
+// nothing is read before a write, so it is written to; but where it was on its way
+// to what is wanted, no write is due before a read says that it did not get there:
+// that read verifies, as after a write. store's pickSQL prices both so.
 func (a *attempt) known() (fleet.Observation, bool) {
 	o := a.t.Observed
 	switch {
@@ -146,10 +156,12 @@ func (a *attempt) known() (fleet.Observation, bool) {
 		return fleet.Observation{}, false
 	case a.spec.ObservationAny && o == nil && a.t.Requests == 0:
 		return fleet.Observation{}, true // taken for absent, as the operator asked
-	case o == nil, !a.spec.ObservationAny && a.now().Sub(o.ObservedAt) > a.spec.ObservationMaxAge:
+	case o == nil, o.Status == "": // a write was in doubt, and nothing was seen since
 		return fleet.Observation{}, false
-	case a.look(*o) == sightPending:
-		return fleet.Observation{}, false // it has moved on since
+	case !a.spec.ObservationAny && a.now().Sub(o.ObservedAt) > a.spec.ObservationMaxAge:
+		return fleet.Observation{}, false
+	case a.look(*o) == sightPending && (!a.spec.ObservationAny || coming(a.spec.Action, a.spec.Stage, *o)):
+		return fleet.Observation{}, false
 	}
 	return *o, true
 }
@@ -170,7 +182,7 @@ func (a *attempt) read(ctx context.Context) (fleet.Observation, error) {
 	}
 	ctx = remote.WithCounter(remote.WithClass(ctx, class), &a.counter)
 	got, err := a.acc.API.Get(ctx, a.t.UnitID, a.spec.SkillID, "")
-	return a.observed(got, err)
+	return a.observed(got, err, a.wrote())
 }
 
 func (a *attempt) write(ctx context.Context) (fleet.Observation, error) {
@@ -190,23 +202,32 @@ func (a *attempt) write(ctx context.Context) (fleet.Observation, error) {
 // send makes the one call that changes something.
 func (a *attempt) send(ctx context.Context) (fleet.Observation, error) {
 	if a.spec.Action == fleet.ActionDisable {
-		return a.observed(a.acc.API.Disable(ctx, a.t.UnitID, a.spec.SkillID, a.spec.Stage))
+		got, err := a.acc.API.Disable(ctx, a.t.UnitID, a.spec.SkillID, a.spec.Stage)
+		return a.observed(got, err, true)
 	}
 	p := residential.EnableParams{UnitID: a.t.UnitID, SkillID: a.spec.SkillID, Stage: a.spec.Stage}
 	if a.acc.Link.Mode == fleet.LinkCodes {
-		if err := a.gate.MayWrite(ctx, a.spec.ID); err != nil { // a code is not asked for in vain
-			return fleet.Observation{}, err
-		}
-		code, err := a.acc.mintCode(ctx, a.t.UnitID, a.spec.SkillID)
-		if err != nil {
-			return fleet.Observation{}, err
-		}
-		p.Link = &residential.AccountLink{RedirectURI: a.acc.Link.RedirectURI, AuthCode: code}
+		p.Link = a.link
 	}
-	return a.observed(a.acc.API.Enable(ctx, p))
+	got, err := a.acc.API.Enable(ctx, p)
+	return a.observed(got, err, true)
 }
 
-func (a *attempt) observed(got residential.Result, err error) (fleet.Observation, error) {
+// link gets the code of one send, when its slot is there: a code spoils. One that was
+// sent is not used again, also where the request was refused: it waits, and the code
+// would with it.
+func (a *attempt) link(ctx context.Context) (residential.AccountLink, error) {
+	if err := a.gate.MayWrite(ctx, a.spec.ID); err != nil { // a code is not asked for in vain
+		return residential.AccountLink{}, err
+	}
+	code, err := a.acc.mintCode(ctx, a.t.UnitID, a.spec.SkillID)
+	return residential.AccountLink{RedirectURI: a.acc.Link.RedirectURI, AuthCode: code}, err
+}
+
+// observed is an answer as it is kept. ours: a write of ours came before it, so that
+// an enablement whose stage the answer leaves out is at the stage that was asked for.
+// Another rollout, for another stage, must not take it for its own.
+func (a *attempt) observed(got residential.Result, err error, ours bool) (fleet.Observation, error) {
 	var apiErr *remote.Error
 	switch {
 	case err == nil:
@@ -215,6 +236,9 @@ func (a *attempt) observed(got residential.Result, err error) (fleet.Observation
 		a.requestID = apiErr.RequestID
 	}
 	a.lastErr = err
+	if ours && got.Stage == "" && got.Status != fleet.StatusAbsent && a.spec.Action == fleet.ActionEnable {
+		got.Stage = a.spec.Stage
+	}
 	return fleet.Observation{Status: got.Status, Stage: got.Stage, AccountLink: got.AccountLink, ObservedAt: got.At.UTC()}, err
 }
 
@@ -232,11 +256,12 @@ func (a *attempt) readFailed(err error) store.TargetRecord {
 	case verdictRetry, verdictDoubt:
 	}
 	a.attempts++
-	if a.inDoubt {
+	if a.inDoubt || !a.verifyBy.IsZero() { // only the deadline ends it
 		if a.overdue() {
-			return a.failed(reason, "not seen before the deadline: "+message(err))
+			return a.failed(fleet.ReasonVerifyTimeout, "not seen before the deadline: "+message(err))
 		}
-		return a.record(fleet.TargetVerifying, a.now().Add(rollout.Backoff(a.attempts, rand.Float64())))
+		next := a.now().Add(rollout.Backoff(a.attempts, rand.Float64()))
+		return a.record(fleet.TargetVerifying, earlier(next, a.verifyBy))
 	}
 	if a.attempts >= maxAttempts {
 		return a.failed(reason, message(err))

@@ -195,6 +195,8 @@ func both(changes ...func(*store.ClaimedTarget)) func(*store.ClaimedTarget) {
 
 func overdue(t *store.ClaimedTarget) { t.VerifyBy = time.Now().Add(-time.Second) }
 
+func soonDue(t *store.ClaimedTarget) { t.VerifyBy = time.Now().Add(3 * time.Second) }
+
 func occupied(t *store.ClaimedTarget) { t.Occupancy = fleet.OccupancyOccupied }
 
 func disable(s *store.RolloutSpec) { s.Action = fleet.ActionDisable }

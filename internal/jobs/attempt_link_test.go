@@ -1,7 +1,9 @@
 package jobs
 
 import (
+	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -33,9 +35,29 @@ func TestAttemptLinksByCodes(t *testing.T) {
 			target: prior(fleet.TargetVerifying, 1, 1), steps: stepsOf{"GET", absent, "CODE", answer{status: 200}, "POST", linked},
 			want: outcome{state: fleet.TargetSucceeded, attempts: 1, writes: 2, requests: 2, after: isEnabled},
 		},
-		"a throttled write keeps its code, which was not used": {
-			target: fresh, steps: stepsOf{"CODE", answer{status: 200}, "POST", problem(429), "POST", linked},
+		"a new code for a write that was throttled": {
+			target: fresh, steps: stepsOf{"CODE", answer{status: 200}, "POST", problem(429), "CODE", answer{status: 200}, "POST", linked},
 			want: outcome{state: fleet.TargetSucceeded, attempts: 1, writes: 1, requests: 2, before: isAbsent, after: isEnabled},
+		},
+		"a new code for a write with a new token": {
+			target: fresh, steps: stepsOf{"CODE", answer{status: 200}, "POST", problem(401), "CODE", answer{status: 200}, "POST", linked},
+			want: outcome{state: fleet.TargetSucceeded, attempts: 1, writes: 1, requests: 2, before: isAbsent, after: isEnabled},
+		},
+		"no code for a write that was throttled": {
+			target: fresh, steps: stepsOf{"CODE", answer{status: 200}, "POST", problem(429), "CODE", problem(503)},
+			want: outcome{state: fleet.TargetQueued, attempts: 1, requests: 1, before: isAbsent, after: isAbsent, next: backoff},
+		},
+		"paused before the code of a write that was throttled": {
+			target: fresh, gate: []error{nil, nil, ErrHeld}, steps: stepsOf{"CODE", answer{status: 200}, "POST", problem(429)},
+			want: outcome{state: fleet.TargetQueued, requests: 1, before: isAbsent, after: isAbsent},
+		},
+		"no code without a slot": {
+			target: fresh, slots: slots{refuse: after(0, context.DeadlineExceeded)},
+			want: outcome{state: fleet.TargetQueued, before: isAbsent, after: isAbsent, next: backoff},
+		},
+		"a lost write takes its code with it": {
+			target: fresh, steps: stepsOf{"CODE", answer{status: 200}, "POST", answer{cut: true}},
+			want: outcome{state: fleet.TargetVerifying, attempts: 1, writes: 1, requests: 1, before: isAbsent, after: isAbsent, next: second},
 		},
 		"no code: refused":                {target: fresh, steps: stepsOf{"CODE", problem(400)}, want: refused},
 		"no code: unknown":                {target: fresh, steps: stepsOf{"CODE", problem(404)}, want: refused},
@@ -82,10 +104,9 @@ func TestAttemptLinksByCodes(t *testing.T) {
 			t.Parallel()
 			c.mode = fleet.LinkCodes
 			_, s := c.try(t)
-			for _, code := range s.codes {
-				require.Equal(t, secretCode+"-1 for https://link.example/acme", code)
+			for i, code := range s.codes {
+				require.Equal(t, fmt.Sprintf("%s-%d for https://link.example/acme", secretCode, i+1), code, "each code is used once")
 			}
-			require.LessOrEqual(t, s.minted, 1)
 		})
 	}
 }
@@ -175,12 +196,19 @@ func TestAttemptDisables(t *testing.T) {
 		"404, and it is there":         {target: fresh, steps: stepsOf{"DELETE", problem(404), "GET", enabled}, want: failedWith(fleet.ReasonUnitNotFound, 1, 0, 2, isEnabled, isEnabled)},
 		"404 after a write was lost":   {target: verifying, steps: stepsOf{"GET", enabled, "DELETE", problem(404), "GET", absent}, want: outcome{state: fleet.TargetSucceeded, attempts: 1, writes: 1, requests: 3, after: isAbsent}},
 		"403":                          {target: fresh, steps: stepsOf{"DELETE", problem(403)}, want: failedWith(fleet.ReasonForbidden, 1, 0, 1, isEnabled, isEnabled)},
+		"any age, on its way":          {target: observed(fleet.StatusDisabling, 999*time.Hour), spec: anyAge, steps: stepsOf{"GET", disabling}, want: outcome{state: fleet.TargetVerifying, attempts: 1, requests: 1, before: fleet.StatusDisabling, after: fleet.StatusDisabling, next: second}},
 		"any age, never seen":          {target: func(*store.ClaimedTarget) {}, steps: stepsOf{"GET", enabled, "DELETE", gone}, want: outcome{state: fleet.TargetSucceeded, attempts: 1, writes: 1, requests: 2, before: isEnabled, after: isAbsent}},
 	}
 	for name, c := range situations {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c.spec = disable
+			spec := c.spec
+			c.spec = func(s *store.RolloutSpec) {
+				disable(s)
+				if spec != nil {
+					spec(s)
+				}
+			}
 			c.try(t)
 		})
 	}

@@ -85,7 +85,7 @@ func (a *attempt) record(state fleet.TargetState, next time.Time) store.TargetRe
 		a.verifyBy = time.Time{}
 	}
 	return store.TargetRecord{
-		Claim: a.t.Claim, State: state, Attempts: a.attempts, Writes: a.writes,
+		Claim: a.t.Claim, State: state, Attempts: min(a.attempts, mostCounted), Writes: min(a.writes, mostCounted),
 		Requests: a.t.Requests + a.counter.Requests, Spent: a.counter.Requests, Throttled: a.counter.Throttled, RequestID: a.requestID,
 		NextAt: next, VerifyBy: a.verifyBy, Before: a.before, After: a.after,
 	}

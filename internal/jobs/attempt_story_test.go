@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"errors"
+	"math"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -202,6 +203,51 @@ func TestASecondWriteHasADeadlineOfItsOwn(t *testing.T) {
 	}
 	r, _ := c.try(t)
 	require.WithinDuration(t, time.Now().Add(plainSpec().VerifyTimeout), r.VerifyBy, time.Minute)
+
+	c = &situation{
+		target: both(prior(fleet.TargetVerifying, 1, 1), overdue), steps: stepsOf{"GET", absent, "POST", problem(500)},
+		want: outcome{state: fleet.TargetVerifying, attempts: 2, writes: 2, requests: 2, after: isAbsent, next: second},
+	}
+	r, _ = c.try(t)
+	require.WithinDuration(t, time.Now().Add(plainSpec().VerifyTimeout), r.VerifyBy, time.Minute, "one that is lost too")
+}
+
+// The ledger keeps attempts as smallint, and a deadline may leave room for more.
+func TestAttemptsAreCountedAsFarAsTheLedgerCan(t *testing.T) {
+	t.Parallel()
+	c := &situation{
+		target: prior(fleet.TargetVerifying, math.MaxInt16, 1), steps: stepsOf{"GET", problem(500)},
+		want: outcome{state: fleet.TargetVerifying, attempts: math.MaxInt16, writes: 1, requests: 1, next: span{15 * time.Second, 30 * time.Second}},
+	}
+	c.try(t)
+}
+
+// An answer without a stage is about the stage that was asked for: a write that did
+// what it was for must not be taken for another one, five times over.
+func TestAnswersWithoutAStage(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]*situation{
+		"to the write": {
+			target: observed(isAbsent, time.Minute), steps: stepsOf{"POST", record(201, isEnabled, "", "")},
+			want: outcome{state: fleet.TargetSucceeded, attempts: 1, writes: 1, requests: 1, before: isAbsent, after: isEnabled},
+		},
+		"to the read after it": {
+			target: prior(fleet.TargetVerifying, 1, 1), steps: stepsOf{"GET", record(200, isEnabled, "", "")},
+			want: outcome{state: fleet.TargetSucceeded, attempts: 1, writes: 1, requests: 1, after: isEnabled},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r, _ := c.try(t)
+			require.Equal(t, fleet.StageLive, r.After.Stage, "the stage that was asked for")
+		})
+	}
+	c := &situation{ // nothing of ours: it counts as wanted, and is kept as it came
+		steps: stepsOf{"GET", record(200, isEnabled, "", "")},
+		want:  outcome{state: fleet.TargetSkipped, reason: fleet.ReasonAlreadyInState, attempts: 1, requests: 1, before: isEnabled, after: isEnabled},
+	}
+	r, _ := c.try(t)
+	require.Empty(t, r.After.Stage)
 }
 
 func TestMessagesArePrintableAndShort(t *testing.T) {

@@ -30,10 +30,24 @@ func TestAttemptReadsWhereItMustAndWritesOnce(t *testing.T) {
 	unread := oneRequest
 	unread.before = ""
 	runSituations(t, map[string]*situation{
-		"never seen: read, then written":       {steps: stepsOf{"GET", absent, "POST", created}, want: done},
-		"seen lately: written at once":         {target: observed(isAbsent, time.Minute), steps: stepsOf{"POST", created}, want: oneRequest},
-		"seen too long ago: read, written":     {target: observed(isAbsent, 2*time.Hour), steps: stepsOf{"GET", absent, "POST", created}, want: done},
-		"any age: written at once":             {target: observed(isAbsent, 999*time.Hour), spec: anyAge, steps: stepsOf{"POST", created}, want: oneRequest},
+		"never seen: read, then written":   {steps: stepsOf{"GET", absent, "POST", created}, want: done},
+		"seen lately: written at once":     {target: observed(isAbsent, time.Minute), steps: stepsOf{"POST", created}, want: oneRequest},
+		"seen too long ago: read, written": {target: observed(isAbsent, 2*time.Hour), steps: stepsOf{"GET", absent, "POST", created}, want: done},
+		"any age: written at once":         {target: observed(isAbsent, 999*time.Hour), spec: anyAge, steps: stepsOf{"POST", created}, want: oneRequest},
+		"any age, on its way to what is wanted: verified": {
+			target: observed(isEnabling, 999*time.Hour), spec: anyAge, steps: stepsOf{"GET", enabled}, want: inStateAfterARead,
+		},
+		"any age, it did not get there: written": {
+			target: observed(isEnabling, 999*time.Hour), spec: anyAge, steps: stepsOf{"GET", absent, "POST", created}, want: done,
+		},
+		"any age, on its way elsewhere: written at once": {
+			target: observed(fleet.StatusDisabling, 999*time.Hour), spec: anyAge, steps: stepsOf{"POST", created},
+			want: outcome{state: fleet.TargetSucceeded, attempts: 1, writes: 1, requests: 1, before: fleet.StatusDisabling, after: isEnabled},
+		},
+		"any age, a write was in doubt: read first": {
+			target: observed("", 0), spec: anyAge, steps: stepsOf{"GET", absent, "POST", created}, want: done,
+		},
+		"a write was in doubt: read first":     {target: observed("", 0), steps: stepsOf{"GET", absent, "POST", created}, want: done},
 		"any age, never seen: written at once": {spec: anyAge, steps: stepsOf{"POST", created}, want: unread},
 		"any age, never seen, asked before": { // it failed in doubt once: what was seen of it was forgotten
 			target: func(t *store.ClaimedTarget) { t.Requests = 2 }, spec: anyAge, steps: stepsOf{"GET", absent, "POST", created}, want: done,
@@ -119,6 +133,14 @@ func TestAttemptVerifies(t *testing.T) {
 			target: prior(fleet.TargetVerifying, 1, 0), steps: stepsOf{"GET", record(200, isFailed, "live", ""), "POST", created},
 			want: outcome{state: fleet.TargetSucceeded, attempts: 1, writes: 1, requests: 2, before: isFailed, after: isEnabled},
 		},
+		"somebody else's ENABLING, and the read is lost": {
+			target: prior(fleet.TargetVerifying, 1, 0), steps: stepsOf{"GET", problem(500)},
+			want: outcome{state: fleet.TargetVerifying, attempts: 2, requests: 1, next: span{time.Second, 2 * time.Second}},
+		},
+		"somebody else's ENABLING, and the read is lost to the end": {
+			target: both(prior(fleet.TargetVerifying, 1, 0), overdue), steps: stepsOf{"GET", problem(500)},
+			want: failedWith(fleet.ReasonVerifyTimeout, 2, 0, 1, "", ""),
+		},
 		"seen not done: written again": {
 			target: verifying, steps: stepsOf{"GET", absent, "POST", created},
 			want: outcome{state: fleet.TargetSucceeded, attempts: 1, writes: 2, requests: 2, after: isEnabled},
@@ -150,10 +172,21 @@ func TestAttemptNeverGuesses(t *testing.T) {
 			target: verifying, steps: stepsOf{"GET", enabled},
 			want: outcome{state: fleet.TargetSucceeded, attempts: 1, writes: 1, requests: 1, after: isEnabled},
 		},
-		"then the read is lost too":           {target: verifying, steps: stepsOf{"GET", problem(500)}, want: unseen},
-		"then a proxy answers":                {target: verifying, steps: stepsOf{"GET", web(404)}, want: unseen},
-		"then the read is refused":            {target: verifying, steps: stepsOf{"GET", problem(400)}, want: unseen},
-		"then the read is lost to the end":    {target: both(verifying, overdue), steps: stepsOf{"GET", problem(500)}, want: doubtful(says("before the deadline", failedWith(fleet.ReasonServerError, 2, 1, 1, "", "")))},
+		"then the read is lost too":          {target: verifying, steps: stepsOf{"GET", problem(500)}, want: unseen},
+		"then a proxy answers":               {target: verifying, steps: stepsOf{"GET", web(404)}, want: unseen},
+		"then the read is refused":           {target: verifying, steps: stepsOf{"GET", problem(400)}, want: unseen},
+		"then the read is lost to the end":   {target: both(verifying, overdue), steps: stepsOf{"GET", problem(500)}, want: doubtful(says("before the deadline", failedWith(fleet.ReasonVerifyTimeout, 2, 1, 1, "", "")))},
+		"then the connection is, to the end": {target: both(verifying, overdue), steps: stepsOf{"GET", answer{cut: true}}, want: doubtful(says("before the deadline", failedWith(fleet.ReasonVerifyTimeout, 2, 1, 1, "", "")))},
+		"then the last read is refused":      {target: both(verifying, overdue), steps: stepsOf{"GET", problem(400)}, want: doubtful(failedWith(fleet.ReasonVerifyTimeout, 2, 1, 1, "", ""))},
+		"then the last read is forbidden":    {target: both(verifying, overdue), steps: stepsOf{"GET", problem(403)}, want: doubtful(failedWith(fleet.ReasonForbidden, 1, 1, 1, "", ""))},
+		"then the last token is no good":     {target: both(verifying, overdue), steps: stepsOf{"GET", problem(401), "GET", problem(401)}, want: doubtful(failedWith(fleet.ReasonUnauthorized, 1, 1, 2, "", ""))},
+		"then the last read is throttled": {target: both(verifying, overdue), slots: slots{refuse: after(1, context.DeadlineExceeded)}, steps: stepsOf{"GET", problem(429)}, want: outcome{
+			state: fleet.TargetVerifying, attempts: 1, writes: 1, requests: 1, next: backoff,
+		}},
+		"then it is lost before the deadline": { // the last look is at the deadline itself
+			target: both(prior(fleet.TargetVerifying, 20, 1), soonDue), steps: stepsOf{"GET", problem(500)},
+			want: outcome{state: fleet.TargetVerifying, attempts: 21, writes: 1, requests: 1, next: span{0, 10 * time.Second}},
+		},
 		"then the home is forbidden":          {target: verifying, steps: stepsOf{"GET", problem(403)}, want: doubtful(failedWith(fleet.ReasonForbidden, 1, 1, 1, "", ""))},
 		"then the budget is closed":           {target: verifying, slots: slots{refuse: after(0, &remote.BudgetError{Until: time.Now().Add(time.Hour)})}, want: outcome{state: fleet.TargetVerifying, attempts: 1, writes: 1, next: span{30 * time.Minute, time.Hour}}},
 		"then the process stops":              {target: verifying, slots: slots{refuse: after(0, context.Canceled)}, want: outcome{state: fleet.TargetVerifying, attempts: 1, writes: 1, next: span{0, 1}}},

@@ -23,6 +23,10 @@ const (
 	dueGroup = 1000
 	// sweepEvery is how often targets are looked for whose process died.
 	sweepEvery = 3 * time.Second
+	// jobsPerSecond is the rate of an account beyond which a job holds several targets,
+	// mostInJob at the most: bare River's share of a target's cost was near a third.
+	jobsPerSecond = 200
+	mostInJob     = 50
 	// turns bounds how many waves one look may turn, so that one rollout with many
 	// empty waves does not hold up the others.
 	turns = 1000
@@ -165,15 +169,36 @@ func (c *Control) horizon(rate, share float64) int {
 }
 
 func (c *Control) enqueue(ctx context.Context, tx pgx.Tx, refs []store.TargetRef) error {
-	params := make([]river.InsertManyParams, len(refs))
-	for i, ref := range refs {
-		params[i] = river.InsertManyParams{
-			Args:       TargetArgs{RolloutID: ref.RolloutID, Seq: ref.Seq},
-			InsertOpts: &river.InsertOpts{Queue: QueueName(ref.AccountID)},
-		}
+	slices := c.slice(refs)
+	params := make([]river.InsertManyParams, len(slices))
+	for i, s := range slices {
+		params[i] = river.InsertManyParams{Args: s.args, InsertOpts: &river.InsertOpts{Queue: QueueName(s.accountID)}}
 	}
 	_, err := c.river.InsertManyFastTx(ctx, tx, params)
 	return err
+}
+
+type slice struct {
+	accountID int64
+	args      TargetArgs
+}
+
+// slice puts targets together to jobs: one each, unless their account's rate is
+// beyond jobsPerSecond.
+func (c *Control) slice(refs []store.TargetRef) []slice {
+	var out []slice
+	for _, ref := range refs {
+		most := 1
+		if acc := c.accounts.peek(ref.AccountID); acc != nil {
+			most = int(min(max(acc.horizonRate()/jobsPerSecond, 1), mostInJob))
+		}
+		if n := len(out); n > 0 && out[n-1].args.RolloutID == ref.RolloutID && len(out[n-1].args.Seqs) < most {
+			out[n-1].args.Seqs = append(out[n-1].args.Seqs, ref.Seq)
+			continue
+		}
+		out = append(out, slice{ref.AccountID, TargetArgs{RolloutID: ref.RolloutID, Seqs: []int32{ref.Seq}}})
+	}
+	return out
 }
 
 func (c *Control) sweep(ctx context.Context) {

@@ -32,7 +32,7 @@ func (w *world) look(r *Runner) {
 
 func (w *world) jobs() (n int) {
 	w.t.Helper()
-	require.NoError(w.t, w.pool.QueryRow(w.t.Context(), "SELECT count(*) FROM river_job WHERE kind = 'target'").Scan(&n))
+	require.NoError(w.t, w.pool.QueryRow(w.t.Context(), "SELECT coalesce(sum(jsonb_array_length(args -> 'seqs')), 0) FROM river_job WHERE kind = 'target'").Scan(&n))
 	return n
 }
 
@@ -195,8 +195,11 @@ func TestOrphansAreAdopted(t *testing.T) {
 func (w *world) claimAll(id string) {
 	w.t.Helper()
 	rows, err := w.pool.Query(w.t.Context(), `
-		UPDATE river_job SET state = 'running', attempted_by = '{ghost}', attempted_at = now(), attempt = 1
-		RETURNING id, (args ->> 'seq')::integer`)
+		WITH taken AS (
+			UPDATE river_job SET state = 'running', attempted_by = '{ghost}', attempted_at = now(), attempt = 1
+			RETURNING id, args
+		)
+		SELECT id, jsonb_array_elements_text(args -> 'seqs')::integer FROM taken`)
 	require.NoError(w.t, err)
 	var claims []store.Claim
 	for rows.Next() {

@@ -17,7 +17,7 @@ func everySight() []fleet.Observation {
 	var all []fleet.Observation
 	for _, status := range []fleet.Status{
 		fleet.StatusAbsent, fleet.StatusEnabled, fleet.StatusEnabling, fleet.StatusEnablingFailed, fleet.StatusDisabled,
-		fleet.StatusDisabling, fleet.StatusDisablingFailed, fleet.StatusNoAssociation, "REVIEWING", "enabled",
+		fleet.StatusDisabling, fleet.StatusDisablingFailed, fleet.StatusNoAssociation, "REVIEWING", "enabled", "",
 	} {
 		for _, stage := range append(fleet.Stages(), "", "certified") {
 			for _, link := range []fleet.LinkStatus{"", fleet.Linked, fleet.NotLinked, "UNLINKING"} {

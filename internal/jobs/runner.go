@@ -83,7 +83,9 @@ func NewRunner(ctx context.Context, cfg RunnerConfig) (*Runner, error) {
 	}
 	r.river, err = river.NewClient(riverpgxv5.New(cfg.Pool), &river.Config{
 		ID:                          cfg.ProcessName,
-		Logger:                      cfg.Logger,
+		Logger:                      slog.New(quiet{cfg.Logger.Handler()}),
+		ErrorHandler:                panicLog{cfg.Logger},
+		RetryPolicy:                 retryPolicy{},
 		Workers:                     workers,
 		Queues:                      map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: 1}},
 		FetchCooldown:               fetchCooldown,
@@ -131,6 +133,7 @@ func (r *Runner) Start(ctx context.Context) error {
 	r.loops.Go(func() { r.auditing.Run(releaseCtx, r.river) })
 	r.loops.Go(func() { r.schedule.Run(releaseCtx) })
 	r.loops.Go(func() { r.listen(loopCtx) })
+	r.loops.Go(func() { r.tidy(loopCtx) })
 	return nil
 }
 
@@ -177,6 +180,7 @@ func (r *Runner) Stop(ctx context.Context) error {
 		return nil
 	}
 	r.release()
+	r.targets.Leave()
 	stopErr := r.river.Stop(ctx)
 	hard, cancelHard := context.WithTimeout(context.WithoutCancel(ctx), 15*time.Second)
 	defer cancelHard()

@@ -2,7 +2,10 @@ package jobs
 
 import (
 	"context"
+	"strconv"
 	"sync"
+
+	"golang.org/x/sync/singleflight"
 
 	"fleetd/internal/store"
 )
@@ -14,6 +17,7 @@ const specsKept = 1000
 // specs remembers what rollouts were made of, which never changes.
 type specs struct {
 	store *store.Store
+	once  singleflight.Group // the first jobs of a rollout come at once
 	mu    sync.Mutex
 	kept  map[int64]store.RolloutSpec
 }
@@ -27,10 +31,11 @@ func (s *specs) get(ctx context.Context, id int64) (store.RolloutSpec, error) {
 	if ok {
 		return spec, nil
 	}
-	spec, err := s.store.RolloutSpec(ctx, id)
+	read, err, _ := s.once.Do(strconv.FormatInt(id, 10), func() (any, error) { return s.store.RolloutSpec(ctx, id) })
 	if err != nil {
 		return spec, err
 	}
+	spec, _ = read.(store.RolloutSpec)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.kept) >= specsKept {

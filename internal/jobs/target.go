@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/riverqueue/river"
@@ -24,10 +25,12 @@ const (
 	recordGroup = 500
 )
 
-// TargetArgs names the target a job is for. Jobs carry IDs only.
+// TargetArgs names the targets a job is for: one, or a few where a budget lets so
+// many through in a second that a job each would cost as much as the rest of the
+// work (see jobsPerSecond). Jobs carry IDs only.
 type TargetArgs struct {
-	RolloutID int64 `json:"rollout_id"`
-	Seq       int32 `json:"seq"`
+	RolloutID int64   `json:"rollout_id"`
+	Seqs      []int32 `json:"seqs"`
 }
 
 // Kind is River's name of the job.
@@ -44,12 +47,13 @@ type Targets struct {
 	claims   *batcher[store.Claim, *store.ClaimedTarget]
 	records  *batcher[store.TargetRecord, struct{}]
 	specs    *specs
+	leaving  chan struct{} // closed: no further target is begun
 }
 
 // NewTargets makes the worker. recorded is called after each group of outcomes:
 // there is room for more.
 func NewTargets(st *store.Store, lease *Lease, accounts *Accounts, logger *slog.Logger, recorded func()) *Targets {
-	t := &Targets{store: st, lease: lease, accounts: accounts, logger: logger, specs: newSpecs(st)}
+	t := &Targets{store: st, lease: lease, accounts: accounts, logger: logger, specs: newSpecs(st), leaving: make(chan struct{})}
 	t.claims = newBatcher(claimGroup, t.claim)
 	t.records = newBatcher(recordGroup, func(ctx context.Context, records []store.TargetRecord) ([]struct{}, error) {
 		// A group that is being recorded is finished also while the process stops.
@@ -91,22 +95,71 @@ func (w *Targets) claim(ctx context.Context, claims []store.Claim) ([]*store.Cla
 	return out, nil
 }
 
-// Work brings one target as far as it will go now. An error means that nothing
-// could be written down: River runs the job again, and it reads before it writes.
-//
-// Once the claim is asked for, neither it nor the record is given up when the
-// process stops: a target left running costs the next process a read.
+// Work brings its targets, side by side, as far as they will go now. An error means
+// that something could not be written down: River runs the job again, and a target
+// without a record is read before it is written to.
 func (w *Targets) Work(ctx context.Context, job *river.Job[TargetArgs]) error {
-	if err := ctx.Err(); err != nil {
+	errs := make([]error, len(job.Args.Seqs))
+	var others sync.WaitGroup
+	for i, seq := range job.Args.Seqs {
+		claim := store.Claim{RolloutID: job.Args.RolloutID, Seq: seq, JobID: job.ID}
+		if i < len(errs)-1 {
+			others.Go(func() { errs[i] = w.work(ctx, claim) })
+			continue
+		}
+		errs[i] = w.work(ctx, claim)
+	}
+	others.Wait()
+	return errors.Join(errs...)
+}
+
+// work brings one target as far as it will go now. Once the claim is asked for,
+// neither it nor the record is given up when the process stops: a target left
+// running costs the next process a read.
+func (w *Targets) work(ctx context.Context, claim store.Claim) error {
+	leave, err := w.enter(ctx, claim.RolloutID)
+	if err != nil {
 		return err
 	}
-	t, err := finish(ctx, w.claims, store.Claim{RolloutID: job.Args.RolloutID, Seq: job.Args.Seq, JobID: job.ID})
+	defer leave()
+	t, err := finish(ctx, w.claims, claim)
 	if err != nil || t == nil {
 		return err
 	}
 	_, err = finish(ctx, w.records, w.attempt(ctx, t))
 	return err
 }
+
+// enter waits until fewer than --max-in-flight targets of the account are under way
+// in this process.
+func (w *Targets) enter(ctx context.Context, rolloutID int64) (leave func(), err error) {
+	spec, err := w.specs.get(ctx, rolloutID)
+	if err != nil {
+		return nil, err
+	}
+	acc, err := w.accounts.Get(ctx, spec.AccountID)
+	if err != nil {
+		return nil, err
+	}
+	select {
+	case acc.room <- struct{}{}:
+	case <-w.leaving:
+		return nil, river.JobSnooze(0)
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	select {
+	case <-w.leaving:
+		<-acc.room
+		return nil, river.JobSnooze(0)
+	default:
+		return func() { <-acc.room }, nil
+	}
+}
+
+// Leave has no further target begun: the jobs of those go to another process, or to
+// the next start.
+func (w *Targets) Leave() { close(w.leaving) }
 
 // finish hands an item over and waits for its group, whatever becomes of ctx.
 func finish[T, R any](ctx context.Context, b *batcher[T, R], item T) (R, error) {

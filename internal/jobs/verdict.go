@@ -103,8 +103,10 @@ const (
 	sightNoLink               // enabled, and the account is not linked (yet)
 )
 
-// look says what an observation means for what a rollout wants. store's pickSQL
-// has the same idea of wanted; a test holds the two together.
+// look says what an observation means for what a rollout wants. An answer may leave
+// the stage out: it then counts as the wanted one, for the other reading would write
+// again and again to a home that never shows more. store's pickSQL has the same idea
+// of wanted; a test holds the two together.
 func look(action fleet.Action, stage fleet.Stage, mode fleet.LinkMode, o fleet.Observation) sight {
 	if action == fleet.ActionDisable {
 		return lookDisable(stage, o)
@@ -114,7 +116,7 @@ func look(action fleet.Action, stage fleet.Stage, mode fleet.LinkMode, o fleet.O
 		return sightOther
 	case fleet.StatusEnabled:
 		switch {
-		case o.Stage != stage:
+		case !at(stage, o):
 			return sightOther
 		case mode == fleet.LinkNone || o.AccountLink == "" || o.AccountLink == fleet.Linked:
 			return sightWanted
@@ -135,10 +137,21 @@ func lookDisable(stage fleet.Stage, o fleet.Observation) sight {
 	case fleet.StatusDisabling:
 		return sightPending
 	case fleet.StatusEnabled:
-		if o.Stage != stage && o.Stage != "" {
+		if !at(stage, o) {
 			return sightWanted // another stage is enabled, and one at a time is
 		}
 	case fleet.StatusEnabling, fleet.StatusEnablingFailed, fleet.StatusDisablingFailed:
 	}
 	return sightOther
 }
+
+// coming reports whether a home was last seen on its way to what is wanted.
+func coming(action fleet.Action, stage fleet.Stage, o fleet.Observation) bool {
+	if action == fleet.ActionDisable {
+		return o.Status == fleet.StatusDisabling
+	}
+	return o.Status == fleet.StatusEnabling && at(stage, o)
+}
+
+// at reports whether an enablement is at a stage, as far as its answer said.
+func at(stage fleet.Stage, o fleet.Observation) bool { return o.Stage == stage || o.Stage == "" }

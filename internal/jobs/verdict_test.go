@@ -202,7 +202,7 @@ func TestLook(t *testing.T) {
 		{fleet.StatusEnabled, live, "UNLINKING", sightWanted, sightNoLink, sightOther, ""},
 		{fleet.StatusEnabled, dev, "", sightOther, sightOther, sightWanted, "only another stage is enabled"},
 		{fleet.StatusEnabled, dev, fleet.Linked, sightOther, sightOther, sightWanted, "likewise"},
-		{fleet.StatusEnabled, "", "", sightOther, sightOther, sightOther, "at a stage that the answer does not tell"},
+		{fleet.StatusEnabled, "", "", sightWanted, sightWanted, sightOther, "the answer tells no stage: it is the one asked about"},
 		{"REVIEWING", live, "", sightPending, sightPending, sightOther, "whatever it is, it is not gone"},
 		{"REVIEWING", "", "", sightPending, sightPending, sightOther, "likewise"},
 		{"enabled", live, "", sightPending, sightPending, sightOther, "statuses are spelled in capitals"},

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"time"
 
+	"fleetd/internal/fleet"
 	"fleetd/internal/remote"
 )
 
@@ -29,6 +30,8 @@ const (
 type Config struct {
 	// Account is the fleetd account, for metrics, logs and errors. Required.
 	Account string
+	// Kind is the account's credential that Store keeps; empty is enterprise.
+	Kind fleet.CredentialKind
 	// TokenURL is the token endpoint, http or https. Empty is DefaultTokenURL.
 	TokenURL string
 	// Store keeps the credential for all processes. Required.
@@ -55,6 +58,9 @@ type Config struct {
 func (c *Config) check() error {
 	if c.TokenURL == "" {
 		c.TokenURL = DefaultTokenURL
+	}
+	if c.Kind == "" {
+		c.Kind = fleet.CredentialEnterprise
 	}
 	u, err := url.Parse(c.TokenURL)
 	switch {

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"fleetd/internal/fleet"
 )
 
 // The reasons of an UnauthorizedError that have a mend of their own. Any other is
@@ -18,14 +20,18 @@ const (
 // UnauthorizedError says that Login with Amazon refused the account's credential.
 // No retry mends it; the operator does.
 type UnauthorizedError struct {
-	Account string // the fleetd account
-	Reason  string // the OAuth error code
+	Account string               // the fleetd account
+	Kind    fleet.CredentialKind // empty: enterprise
+	Reason  string               // the OAuth error code
 }
 
 // Error says what was refused and names the command that mends it.
 func (e *UnauthorizedError) Error() string {
-	return fmt.Sprintf("account %s is not authorized: Login with Amazon refused %s (%s); set a new one with %s",
-		e.Account, e.what(), e.Reason, e.mend())
+	who := "account " + e.Account
+	if e.other() {
+		who = fmt.Sprintf("the %s credential of %s", e.Kind, who)
+	}
+	return fmt.Sprintf("%s is not authorized: Login with Amazon refused %s (%s); set a new one with %s", who, e.what(), e.Reason, e.mend())
 }
 
 // Temporary is false: only a new credential helps.
@@ -41,7 +47,20 @@ func (e *UnauthorizedError) what() string {
 	return "its credential"
 }
 
+// other reports whether the credential is another than the one of the account's
+// homes, which is meant where no kind is named.
+func (e *UnauthorizedError) other() bool {
+	return e.Kind != "" && e.Kind != fleet.CredentialEnterprise
+}
+
 func (e *UnauthorizedError) mend() string {
+	if e.other() {
+		set := fmt.Sprintf("fleetctl account credential set %s --kind %s --client-id ID --client-secret-file F --refresh-token-file F", e.Account, e.Kind)
+		if e.Kind.NeedsVendor() {
+			set += " --vendor-id V"
+		}
+		return set
+	}
 	set := "fleetctl account set " + e.Account
 	if e.Reason == ReasonInvalidGrant {
 		return set + " --refresh-token-file F"

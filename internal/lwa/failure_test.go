@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/stretchr/testify/require"
 
+	"fleetd/internal/fleet"
 	"fleetd/internal/remote"
 )
 
@@ -45,7 +46,7 @@ func TestARefusedCredentialStopsTheAccountAndNamesTheMend(t *testing.T) {
 					_, err := b.Token(t.Context())
 					var e *UnauthorizedError
 					require.ErrorAs(t, err, &e)
-					require.Equal(t, UnauthorizedError{Account: "acme", Reason: code}, *e)
+					require.Equal(t, UnauthorizedError{Account: "acme", Kind: fleet.CredentialEnterprise, Reason: code}, *e)
 					require.False(t, e.Temporary())
 					require.ErrorContains(t, err, mend)
 					require.NotContains(t, err.Error(), "c4nary")
@@ -64,6 +65,31 @@ func TestARefusedCredentialStopsTheAccountAndNamesTheMend(t *testing.T) {
 				problems, err := testutil.GatherAndLint(reg)
 				require.NoError(t, err)
 				require.Empty(t, problems)
+			})
+		})
+	}
+}
+
+// Each kind of credential is mended by the command that sets it.
+func TestARefusedCredentialOfAnotherKindNamesItsMend(t *testing.T) {
+	t.Parallel()
+	for kind, want := range map[fleet.CredentialKind]string{
+		fleet.CredentialDeveloper: "the developer credential of account acme is not authorized: Login with Amazon refused its refresh token (invalid_grant); set a new one with " +
+			"fleetctl account credential set acme --kind developer --client-id ID --client-secret-file F --refresh-token-file F --vendor-id V",
+		fleet.CredentialCustomer: "the customer credential of account acme is not authorized: Login with Amazon refused its refresh token (invalid_grant); set a new one with " +
+			"fleetctl account credential set acme --kind customer --client-id ID --client-secret-file F --refresh-token-file F",
+	} {
+		t.Run(string(kind), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				b := setup(t, func(_ *bundle, c *Config) { c.Kind = kind },
+					answering(func(int, url.Values) (*http.Response, error) { return refusal(ReasonInvalidGrant) }))
+				_, first := b.Token(t.Context())
+				_, again := b.Token(t.Context())
+				require.EqualError(t, first, want)
+				require.EqualError(t, again, want)
+				require.Len(t, b.store.marks, 1)
+				require.Contains(t, b.store.marks[0], want)
 			})
 		})
 	}

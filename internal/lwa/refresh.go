@@ -28,7 +28,7 @@ func (s *Source) refresh(parent context.Context, not string) (token, error) {
 			return token{}, fmt.Errorf("load the credential of account %s: %w", s.cfg.Account, err)
 		}
 		if cred.Unauthorized {
-			return token{}, &UnauthorizedError{Account: s.cfg.Account, Reason: cred.UnauthorizedReason}
+			return token{}, &UnauthorizedError{Account: s.cfg.Account, Kind: s.cfg.Kind, Reason: cred.UnauthorizedReason}
 		}
 		held := s.cfg.Now().Before(s.leased)
 		if next, ok := s.adopt(cred, not); ok {
@@ -101,13 +101,13 @@ func (s *Source) ask(ctx, parent context.Context, cred Credential, tried map[[3]
 	if !tried[[3]string{again.ClientID, again.ClientSecret, again.RefreshToken}] {
 		return token{}, refused // another credential by now: retry at once
 	}
-	e := &UnauthorizedError{Account: s.cfg.Account, Reason: refused.code}
+	e := &UnauthorizedError{Account: s.cfg.Account, Kind: s.cfg.Kind, Reason: refused.code}
 	s.leased = time.Time{}
 	if err := s.cfg.Store.MarkUnauthorized(context.WithoutCancel(ctx), refused.code, e.Error(), cred.RefreshToken); err != nil {
 		return token{}, fmt.Errorf("%w (and that could not be stored: %w)", e, err)
 	}
 	s.cfg.Logger.LogAttrs(ctx, slog.LevelError, "login with amazon refused the credential",
-		slog.String("account", s.cfg.Account), slog.String("reason", refused.code), slog.String("request_id", refused.requestID))
+		slog.String("account", s.cfg.Account), slog.String("kind", string(s.cfg.Kind)), slog.String("reason", refused.code), slog.String("request_id", refused.requestID))
 	return token{}, e
 }
 

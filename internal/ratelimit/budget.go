@@ -62,11 +62,15 @@ type Budget struct {
 
 	rate         float64   // of the row when last seen
 	blockedUntil time.Time // end of the last block, process's clock; zero: never blocked
+	voided       time.Time // when slots were last taken back, process's clock
 	seen         time.Time // database's clock when the row was last seen
 	success      time.Time // when the last request left that was let in, process's clock
 	refusals     []refusal // not yet told to the row
-	spent        int       // slots handed out since the last update began
-	usage        float64   // slots handed out a second, lately
+	asked        int       // requests answered, not yet told to the row
+	overloads    int       // of those, with 503
+	notice       notice
+	spent        int     // slots handed out since the last update began
+	usage        float64 // slots handed out a second, lately
 
 	updating   bool      // an update of the row is on its way
 	stale      bool      // the row must be read again, demand or not
@@ -136,12 +140,12 @@ func (b *Budget) Take(ctx context.Context, class remote.Class) (remote.Slot, err
 		return remote.Slot{}, &remote.BudgetError{Until: until}
 	}
 	if b.queue.len() == 0 {
-		if _, ok := b.held.take(now); ok {
+		if t, ok := b.held.take(now); ok {
 			b.spent++
 			b.plan(now, true)
 			b.mu.Unlock()
 			b.metrics.waited(class, 0)
-			return remote.Slot{SentAt: now}, nil
+			return remote.Slot{SentAt: now, SendBy: t.sendBy}, nil
 		}
 	}
 	w := &waiter{class: class, since: now, deadline: deadline, ready: make(chan struct{})}
@@ -185,6 +189,14 @@ func (b *Budget) leave(w *waiter, cause error) error {
 	return cause
 }
 
+// Holds says whether a slot that was handed out a while ago is still leave to send: its time
+// is not over, and nothing was heard since that took slots back.
+func (b *Budget) Holds(s remote.Slot) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return !b.closed && !time.Now().After(s.SendBy) && s.SentAt.After(b.voided) && !s.SentAt.Before(b.blockedUntil)
+}
+
 // Done takes in how the API answered. A refusal stops this process before Done
 // returns, and the others as soon as the row is updated.
 func (b *Budget) Done(_ context.Context, s remote.Slot, a remote.Answer) {
@@ -193,21 +205,29 @@ func (b *Budget) Done(_ context.Context, s remote.Slot, a remote.Answer) {
 	switch {
 	case b.closed:
 	case a.Throttled:
+		b.asked++
+		if a.Overload {
+			b.overloads++
+		}
 		b.refuse(s.SentAt, a)
-	case a.Success && s.SentAt.After(b.success):
-		b.success = s.SentAt
+	case a.Success:
+		b.asked++
+		if s.SentAt.After(b.success) {
+			b.success = s.SentAt
+		}
 	}
 }
 
 // refusal is a Refusal in the process's own time.
 type refusal struct {
-	sentAt time.Time
-	until  time.Time // zero: no Retry-After
+	sentAt   time.Time
+	until    time.Time // zero: no Retry-After
+	overload bool
 }
 
 func (b *Budget) refuse(sentAt time.Time, a remote.Answer) {
 	now := time.Now()
-	r := refusal{sentAt: sentAt}
+	r := refusal{sentAt: sentAt, overload: a.Overload}
 	if a.HasRetryAfter && a.RetryAfter > 0 {
 		r.until = now.Add(min(a.RetryAfter, maxRetry))
 	}
@@ -224,10 +244,11 @@ func (b *Budget) refuse(sentAt time.Time, a remote.Answer) {
 	b.step(now)
 }
 
-// void drops every slot held or on its way.
+// void drops every slot held, on its way, or handed out and not sent yet.
 func (b *Budget) void() {
 	b.held.drop()
 	b.generation++
+	b.voided = time.Now()
 }
 
 // block keeps slots back until the given time, or longer if that is known already, and

@@ -21,7 +21,8 @@
 // A Budget is the process's end of a row. Waiters queue by class and only the head
 // takes a slot, at the slot's time: a request holds no slot that has not begun, so a
 // 429 seen by any worker drops every slot held and stops all of them at once, and
-// the row tells the other processes. Reserved slots that nobody used are given back
+// the row tells the other processes. A request that has to be made ready when its turn has
+// come may leave until Slot.SendBy, while Holds: the bound counts on it. Reserved slots that nobody used are given back
 // (Refund) when no other process has reserved after them.
 //
 // golang.org/x/time/rate is not used to spend the slots. Its tokens pile up
@@ -34,7 +35,8 @@
 // A fixed rate (RateLimit > 0) is sent as given and a 429 only blocks: for
 // Retry-After, else for a pause that doubles with jitter. With auto the row learns
 // the limit (learn.go): it climbs until refused, then holds just below and probes
-// from time to time.
+// from time to time. A 503 blocks as a 429 does, but teaches only where it names a time to
+// wait, or where they are several and more than a few in a hundred: any API has faults.
 //
 // If the database is away no slot leaves.
 package ratelimit

@@ -27,6 +27,13 @@ const (
 	maxConfirm = 8 // firstHold << 8 is beyond maxHold
 	maxStep    = 500 * time.Millisecond
 	idleAfter  = time.Minute
+
+	// An API may say 503 where it means 429, and any API says it now and then for
+	// reasons of its own. So many, and such a share of the requests of late, are no
+	// accident.
+	overloads     = 4
+	overloadShare = 0.04
+	lately        = 10 * time.Second // what was counted fades by half in 7 s
 )
 
 // Learnt is what an auto budget found out; stored as JSON in the row.
@@ -42,6 +49,28 @@ type Learnt struct {
 	ProbeSeconds float64 `json:"probe_seconds,omitempty"`
 	// AdvancedAt is when the rate was last brought forward.
 	AdvancedAt time.Time `json:"advanced_at,omitzero"`
+	// Asked is how many requests were answered lately, and Overloads how many of them
+	// with 503, both as of CountedAt.
+	Asked     float64   `json:"asked,omitempty"`
+	Overloads float64   `json:"overloads,omitempty"`
+	CountedAt time.Time `json:"counted_at,omitzero"`
+}
+
+// Count adds to an auto budget's row how many requests of a process were answered
+// since its last update, and how many of them with 503.
+func Count(row *Row, now time.Time, asked, overloads int) {
+	if !row.Auto() || asked == 0 {
+		return
+	}
+	l := &row.Learnt
+	fade := math.Exp(-max(now.Sub(l.CountedAt), 0).Seconds() / lately.Seconds())
+	l.Asked, l.Overloads = l.Asked*fade+float64(asked), l.Overloads*fade+float64(overloads)
+	l.CountedAt = now
+}
+
+// overloaded says that the 503s of late are too many for faults.
+func (l *Learnt) overloaded() bool {
+	return l.Overloads >= overloads && l.Overloads >= overloadShare*l.Asked
 }
 
 // refused lowers the rate after a refusal that is news. sentAt is when the request left.

@@ -6,7 +6,8 @@ import "time"
 type lease struct {
 	start    time.Time // of slot 0
 	interval time.Duration
-	life     time.Duration // how long after its start a slot may be used
+	life     time.Duration // how long after its start a slot may be handed out
+	late     time.Duration // how long after its start its request may leave, if longer
 	until    time.Time     // no slot may be used after
 	n        int           // slots granted
 	next     int           // the first slot neither used nor expired
@@ -20,7 +21,7 @@ type lease struct {
 func (g Grant) lease(c *clock) *lease {
 	start := c.toLocal(g.Start)
 	return &lease{
-		start: start, interval: g.Interval, life: max(g.Life-c.error(), g.Life/2),
+		start: start, interval: g.Interval, life: max(g.Life-c.error(), g.Life/2), late: g.Interval - g.Interval/8 - c.error(),
 		until: start.Add(g.Until - g.First), n: g.N, origin: g.Start, end: g.End,
 	}
 }
@@ -35,6 +36,14 @@ func (l *lease) expires(slot int) time.Time {
 		return t
 	}
 	return l.until
+}
+
+// sendBy is when the request that was given a slot must have left. Without a burst a slot
+// lives for less than an interval, and a request may take a little to be made ready: within
+// the interval it is one request too early for nobody, which is the one that the bound has
+// above rate and burst.
+func (l *lease) sendBy(slot int) time.Time {
+	return latest(l.expires(slot), l.at(slot).Add(l.late))
 }
 
 // expire steps over the slots that are lost at now.
@@ -113,19 +122,25 @@ func (h *held) last() time.Time {
 	return l.at(l.n - 1)
 }
 
-// take hands out the next slot if it has started, and says when it would have been lost.
-func (h *held) take(now time.Time) (expires time.Time, ok bool) {
+// taken is what there is to know of a slot that was handed out.
+type taken struct {
+	expires time.Time // when it would have been lost
+	sendBy  time.Time // when its request must have left
+}
+
+// take hands out the next slot if it has started.
+func (h *held) take(now time.Time) (taken, bool) {
 	h.expire(now)
 	at, ok := h.head()
 	if !ok || at.After(now) {
-		return time.Time{}, false
+		return taken{}, false
 	}
 	l := h.leases[0]
-	expires = l.expires(l.next)
+	t := taken{expires: l.expires(l.next), sendBy: l.sendBy(l.next)}
 	l.next++
 	l.used = l.next
 	if l.left() == 0 {
 		h.leases = h.leases[1:]
 	}
-	return expires, true
+	return t, true
 }

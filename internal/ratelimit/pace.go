@@ -59,12 +59,12 @@ func (b *Budget) step(now time.Time) {
 		return
 	}
 	for b.queue.len() > 0 && !b.blockedUntil.After(now) {
-		expires, ok := b.held.take(now)
+		t, ok := b.held.take(now)
 		if !ok {
 			break
 		}
 		w := b.queue.pop()
-		w.slot, w.expires = remote.Slot{SentAt: now}, expires
+		w.slot, w.expires = remote.Slot{SentAt: now, SendBy: t.sendBy}, t.expires
 		b.spent++
 		close(w.ready)
 	}
@@ -148,6 +148,8 @@ type update struct {
 	told       []Refusal
 	success    time.Time // database's clock; zero: none
 	unused     Unused    // to be given back; zero: nothing
+	asked      int
+	overloads  int
 	jitter     float64
 
 	grant   Grant
@@ -164,7 +166,7 @@ func (b *Budget) newUpdate(now time.Time) *update {
 
 	waiting, have := b.queue.len(), b.held.count()
 	u := &update{
-		generation: b.generation, refusals: b.refusals, jitter: b.jitter(),
+		generation: b.generation, refusals: b.refusals, asked: b.asked, overloads: b.overloads, jitter: b.jitter(),
 		demand: Demand{
 			Waiting:  max(waiting-have, 0),
 			Prefetch: max(prefetch(b.usage)-max(have-waiting, 0), 0),
@@ -177,10 +179,10 @@ func (b *Budget) newUpdate(now time.Time) *update {
 	if u.demand != (Demand{}) {
 		b.notBefore = now.Add(updateGap)
 	}
-	b.refusals, b.stale = nil, false
+	b.refusals, b.asked, b.overloads, b.stale = nil, 0, 0, false
 	if b.clock.ready() {
 		for _, r := range u.refusals {
-			told := Refusal{SentAt: b.clock.toRemote(r.sentAt), SeenAt: b.seen}
+			told := Refusal{SentAt: b.clock.toRemote(r.sentAt), SeenAt: b.seen, Overload: r.overload}
 			if !r.until.IsZero() {
 				told.Until = b.clock.toRemote(r.until)
 			}
@@ -203,6 +205,7 @@ func (u *update) change(row *Row, now time.Time) {
 	if !u.success.IsZero() {
 		Succeeded(row, u.success)
 	}
+	Count(row, now, u.asked, u.overloads)
 	for _, r := range u.told {
 		u.refused = Throttle(row, now, r, u.jitter) || u.refused
 	}
@@ -242,6 +245,7 @@ func (b *Budget) failed(u *update, now time.Time, err error) {
 	}
 	b.lastErr = err
 	b.refusals = append(u.refusals, b.refusals...)
+	b.asked, b.overloads = b.asked+u.asked, b.overloads+u.overloads
 	b.stale = true // whether it was committed is not known
 	b.newest = nil
 }
@@ -264,11 +268,7 @@ func (b *Budget) succeeded(u *update, before, after time.Time, row Row, remoteNo
 	if !row.BlockedUntil.IsZero() {
 		b.block(b.clock.toLocal(row.BlockedUntil))
 	}
-	if u.refused {
-		b.logger.LogAttrs(b.ctx, slog.LevelInfo, "api refused a request: budget blocked",
-			slog.String("account", b.account), slog.Float64("rate", row.Rate),
-			slog.Time("blocked_until", row.BlockedUntil), slog.Int("refusals", row.Refusals))
-	}
+	b.tell(after, row, u.refused)
 
 	g := u.grant
 	if g.N == 0 {

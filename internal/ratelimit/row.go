@@ -177,9 +177,10 @@ func Refund(row *Row, u Unused) bool {
 
 // Refusal is one 429, or an overload 503, as the row needs to know it.
 type Refusal struct {
-	SentAt time.Time // when the request left
-	SeenAt time.Time // the row's time when the sender last looked at it
-	Until  time.Time // what Retry-After asked for; zero: nothing
+	SentAt   time.Time // when the request left
+	SeenAt   time.Time // the row's time when the sender last looked at it
+	Until    time.Time // what Retry-After asked for; zero: nothing
+	Overload bool      // a 503
 }
 
 // Throttle records a refusal and says whether it was news. Several refusals of one
@@ -199,8 +200,9 @@ func Throttle(row *Row, now time.Time, r Refusal, jitter float64) bool {
 		return false
 	}
 	// When nothing at all is let in, block after block, the rate is not the reason: the
-	// pause grows, and the rate must not be lost to an outage.
-	if row.Auto() && row.Refusals < outage {
+	// pause grows, and the rate must not be lost to an outage. Nor to a fault: a 503
+	// here and there says nothing of the rate, unless it names a time to wait.
+	if row.Auto() && row.Refusals < outage && (!r.Overload || !r.Until.IsZero() || row.Learnt.overloaded()) {
 		row.refused(r.SentAt)
 	}
 	if !until.After(now) {

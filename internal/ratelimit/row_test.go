@@ -2,6 +2,7 @@ package ratelimit
 
 import (
 	"encoding/json"
+	"slices"
 	"testing"
 	"time"
 
@@ -297,4 +298,36 @@ func TestLearntIsStable(t *testing.T) {
 	require.NoError(t, err)
 	require.JSONEq(t, `{"ceiling":200,"confirmations":2,"hold_until":"2026-11-21T12:00:00Z",
 		"probe_seconds":1.5,"advanced_at":"2026-11-21T12:00:00Z"}`, string(text))
+}
+
+// A request that took its slot and then its time, to the last moment it may, keeps to the
+// bound with all that left at once.
+func TestALateRequestIsNotOneTooMany(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		rate := rapid.SampledFrom([]float64{0.5, 3, 20, 100, 200, 999}).Draw(t, "rate")
+		row := Row{RateLimit: rate, Burst: rapid.SampledFrom([]int{1, 2, 5, 20}).Draw(t, "burst"), TAT: epoch}
+		p := &process{offset: time.Second}
+		now := epoch
+		var uses []time.Time
+		for range rapid.IntRange(20, 80).Draw(t, "steps") {
+			now = now.Add(time.Duration(rapid.Float64Range(0, 3).Draw(t, "intervals") / rate * float64(time.Second)))
+			p.reserve(&row, now, 0, 0, Demand{Waiting: rapid.IntRange(1, 30).Draw(t, "waiting")})
+			prompt := rapid.Bool().Draw(t, "prompt")
+			for {
+				slot, ok := p.held.take(p.local(now))
+				if !ok {
+					break
+				}
+				require.False(t, slot.sendBy.Before(p.local(now)), "it may leave at once")
+				if prompt {
+					uses = append(uses, now)
+				} else {
+					uses = append(uses, slot.sendBy.Add(-p.offset))
+				}
+			}
+		}
+		slices.SortFunc(uses, time.Time.Compare)
+		require.LessOrEqual(t, excess(uses, rate), float64(row.Burst)+1.001, "%d uses", len(uses))
+	})
 }

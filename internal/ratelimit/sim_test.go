@@ -104,7 +104,10 @@ type bucket struct {
 	rate       float64
 	burst      float64
 	retryAfter bool // whole seconds, at least one, as real APIs say it
+	overload   bool // it says 503 where others say 429
 	latency    time.Duration
+	stray      float64 // the share of requests answered 503 for no reason of the rate
+	dice       *rand.Rand
 
 	tokens   float64
 	at       time.Time
@@ -112,11 +115,15 @@ type bucket struct {
 	accepted []time.Time
 	refused  []time.Time
 	sent     []time.Time
+	strays   int
 }
 
 func newBucket(rate, burst float64, retryAfter bool, latency time.Duration) *bucket {
 	now := time.Now()
-	return &bucket{rate: rate, burst: burst, retryAfter: retryAfter, latency: latency, tokens: burst, at: now, began: now}
+	return &bucket{
+		rate: rate, burst: burst, retryAfter: retryAfter, latency: latency, tokens: burst, at: now, began: now,
+		dice: rand.New(rand.NewPCG(3, 3)),
+	}
 }
 
 func (s *bucket) ask(ctx context.Context) (remote.Answer, error) {
@@ -134,13 +141,17 @@ func (s *bucket) serve() remote.Answer {
 	s.tokens = min(s.burst, s.tokens+s.rate*now.Sub(s.at).Seconds())
 	s.at = now
 	s.sent = append(s.sent, now)
+	if s.stray > 0 && s.dice.Float64() < s.stray {
+		s.strays++
+		return remote.Answer{Throttled: true, Overload: true}
+	}
 	if s.tokens >= 1-1e-9 {
 		s.tokens--
 		s.accepted = append(s.accepted, now)
 		return remote.Answer{Success: true}
 	}
 	s.refused = append(s.refused, now)
-	answer := remote.Answer{Throttled: true}
+	answer := remote.Answer{Throttled: true, Overload: s.overload}
 	if s.retryAfter {
 		wait := (1 - s.tokens) / s.rate
 		answer.HasRetryAfter = true

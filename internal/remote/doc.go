@@ -6,7 +6,8 @@
 //
 //	auth      adds the access token; on a 401 refreshes it once and sends again
 //	throttle  a 429 was not executed: waits for the next slot and sends again
-//	limit     takes a slot of the account's budget and reports the answer to it
+//	limit     takes a slot of the account's budget and reports the answer to it; has
+//	          the body made now where it must be fresh
 //	meter     counts and times what left
 //	exchange  one bounded attempt: the caller's gate, the send, the whole body
 //

@@ -39,7 +39,7 @@ type Error struct {
 	// InDoubt is true for a write that may have been executed although no good
 	// answer came. MaybeSent returns it.
 	InDoubt bool
-	// Refused is true where the caller's gate stopped the request.
+	// Refused is true where the caller's gate, or what makes the body, stopped the request.
 	Refused bool
 	// HTML is true where the body was a page: it came from something that stands
 	// in front of the API, not from the API.

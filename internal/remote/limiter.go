@@ -7,7 +7,8 @@ import (
 )
 
 // Limiter is the budget of one account: every request takes a slot from it or
-// does not leave.
+// does not leave. Where it also has the method Holds(Slot) bool, a request that took
+// time to make ready after its slot was taken asks whether the slot is still good.
 type Limiter interface {
 	// Take waits for a slot and returns it. It returns a *BudgetError at once
 	// when the account is blocked beyond ctx's deadline, and ctx's error when ctx
@@ -23,12 +24,16 @@ type Limiter interface {
 // Slot is leave for one request.
 type Slot struct {
 	SentAt time.Time // local clock, when the slot was handed out
+	SendBy time.Time // local clock, when the request must have left
 }
 
 // Answer is what a budget learns from one request.
 type Answer struct {
 	// Throttled is true for 429 and for 503: the API wants less.
 	Throttled bool
+	// Overload is true for a 503: the API may have been at fault rather than asked
+	// for too much.
+	Overload bool
 	// RetryAfter is how long the API asked to wait, more than zero and at most
 	// MaxRetryAfter; it stands only where HasRetryAfter is true.
 	RetryAfter    time.Duration

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 )
 
@@ -22,10 +23,20 @@ type Request struct {
 	Path      string // starts with a slash, its segments already escaped
 	Query     url.Values
 	Body      any // sent as JSON; nil sends none
+	// Fresh, where set, makes the body instead, for each send anew and when its turn
+	// has come: after a slot was taken. It is for what spoils while it waits, such as a
+	// code that serves once, and soon. Its error stops the request as the gate's does.
+	Fresh func(ctx context.Context) (Payload, error)
 	// OptionalBody accepts an empty body of a good answer; out then stays as it is.
 	OptionalBody bool
 	// Secrets are strings of the request that must not come back in Error.Detail.
 	Secrets []string
+}
+
+// Payload is a body that was made for one send.
+type Payload struct {
+	Body    any      // sent as JSON
+	Secrets []string // of it, that must not come back in Error.Detail
 }
 
 // write reports whether the request may change something.
@@ -72,6 +83,7 @@ func callFrom(ctx context.Context) *call {
 // failure and never an empty answer.
 func (c *Client) Do(ctx context.Context, r Request, out any) (Meta, error) {
 	began := time.Now()
+	r.Secrets = slices.Clone(r.Secrets) // those of its payloads are added
 	k := &call{req: r, class: ClassFrom(ctx), gate: gateFrom(ctx), counter: counterFrom(ctx)}
 	req, err := c.build(context.WithValue(ctx, callKey{}, k), r)
 	if err != nil {
@@ -91,7 +103,7 @@ func (c *Client) Do(ctx context.Context, r Request, out any) (Meta, error) {
 	meta := Meta{Status: resp.StatusCode, RequestID: requestID(resp.Header), SentAt: k.sentAt, AnswerAt: k.answerAt}
 	c.log(ctx, r, meta, began)
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
-		e := parseError(resp, body, append(k.tokens, r.Secrets...))
+		e := parseError(resp, body, append(k.tokens, k.req.Secrets...))
 		e.Err = k.waitErr
 		e.InDoubt = r.write() && inDoubt(resp.StatusCode)
 		return meta, c.fail(r, e)
@@ -147,7 +159,7 @@ func (c *Client) build(ctx context.Context, r Request) (*http.Request, error) {
 	}
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("User-Agent", c.cfg.UserAgent)
-	if body != nil {
+	if body != nil || r.Fresh != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
 	return req, nil

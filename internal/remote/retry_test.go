@@ -47,7 +47,7 @@ func TestRefusedRequestsAreSentAgainWithASlotEach(t *testing.T) {
 			require.Equal(t, "ok", out.Word)
 			require.Equal(t, Counter{Requests: 3, Throttled: 2}, *b.counter)
 			require.Equal(t, []Class{ClassRollout, ClassRollout, ClassRollout}, b.budget.classes)
-			refused := Answer{Throttled: true, RetryAfter: 7 * time.Second, HasRetryAfter: true}
+			refused := Answer{Throttled: true, Overload: tt.status == 503, RetryAfter: 7 * time.Second, HasRetryAfter: true}
 			require.Equal(t, []Answer{refused, refused, {Success: true}}, b.budget.answers)
 		})
 	}
@@ -68,7 +68,7 @@ func TestAWriteAnswered503IsNotSentAgain(t *testing.T) {
 			require.True(t, e.Throttled())
 			require.Equal(t, 3*time.Second, e.RetryAfter)
 			require.Equal(t, Counter{Requests: 1, Throttled: 1}, *b.counter)
-			require.Equal(t, []Answer{{Throttled: true, RetryAfter: 3 * time.Second, HasRetryAfter: true}}, b.budget.answers)
+			require.Equal(t, []Answer{{Throttled: true, Overload: true, RetryAfter: 3 * time.Second, HasRetryAfter: true}}, b.budget.answers)
 		})
 	}
 }

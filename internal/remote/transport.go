@@ -15,7 +15,7 @@ type attemptError struct {
 	err     error
 	sent    bool // bytes may have left
 	reused  bool // on a connection that had served before
-	refused bool // by the caller's gate
+	refused bool // by the caller's gate, or by what makes the body
 }
 
 // Error names the failure. Some transport errors quote what the server sent;
@@ -146,11 +146,17 @@ func throttle(next http.RoundTripper) http.RoundTripper {
 // limit lets nothing through without a slot, and tells the budget the answer.
 func limit(next http.RoundTripper, limiter Limiter, tokens TokenSource) http.RoundTripper {
 	current, _ := tokens.(interface{ Current() string })
+	fresh := newFreshener(limiter)
 	return roundTripper(func(req *http.Request) (*http.Response, error) {
 		ctx, k := req.Context(), callFrom(req.Context())
-		slot, err := limiter.Take(ctx, k.class)
+		slot, err := takeSlot(ctx, limiter, k.class)
 		if err != nil {
-			return nil, &attemptError{err: fmt.Errorf("wait for a slot of the budget: %w", err)}
+			return nil, err
+		}
+		if k.req.Fresh != nil {
+			if req, slot, err = fresh.prepare(req, slot); err != nil {
+				return nil, err
+			}
 		}
 		if current != nil {
 			if token := current.Current(); token != "" {
@@ -163,12 +169,21 @@ func limit(next http.RoundTripper, limiter Limiter, tokens TokenSource) http.Rou
 	})
 }
 
+func takeSlot(ctx context.Context, limiter Limiter, class Class) (Slot, error) {
+	slot, err := limiter.Take(ctx, class)
+	if err != nil {
+		return Slot{}, &attemptError{err: fmt.Errorf("wait for a slot of the budget: %w", err)}
+	}
+	return slot, nil
+}
+
 // report bounds how long a refusal may take to reach the budget's row.
 func report(ctx context.Context, limiter Limiter, slot Slot, resp *http.Response) {
 	ctx = context.WithoutCancel(ctx)
 	var a Answer
 	if resp != nil {
 		a.Throttled = throttledStatus(resp.StatusCode)
+		a.Overload = resp.StatusCode == http.StatusServiceUnavailable
 		a.Success = resp.StatusCode < 500 && !a.Throttled
 	}
 	if a.Throttled {

@@ -81,13 +81,14 @@ type AccountLink struct {
 	AuthCode    string
 }
 
-// EnableParams says what to enable where. An empty Stage is not sent, and a nil
-// Link links nothing.
+// EnableParams says what to enable where. An empty Stage is not sent. Link is asked
+// for the account link of each send, right before it leaves, because a code serves
+// once and not for long; nil links nothing.
 type EnableParams struct {
 	UnitID  string
 	SkillID string
 	Stage   fleet.Stage
-	Link    *AccountLink
+	Link    func(ctx context.Context) (AccountLink, error)
 }
 
 // Enable enables a skill on a unit. The result is what the answer says, mostly
@@ -100,14 +101,18 @@ func (c *Client) Enable(ctx context.Context, p EnableParams) (Result, error) {
 	}
 	req := remote.Request{API: API, Operation: OpEnable, Method: http.MethodPost, Path: path}
 	body := enableRequest{UnitID: p.UnitID, Stage: string(p.Stage)}
-	if p.Link != nil {
-		if p.Link.RedirectURI == "" || p.Link.AuthCode == "" {
-			return Result{}, fleet.Invalidf("account_link", "an account link needs a redirect URI and an auth code: give both or neither")
+	if p.Link == nil {
+		req.Body = body
+	} else {
+		req.Fresh = func(ctx context.Context) (remote.Payload, error) {
+			link, err := p.Link(ctx)
+			if err == nil && (link.RedirectURI == "" || link.AuthCode == "") {
+				err = fleet.Invalidf("account_link", "an account link needs a redirect URI and an auth code: give both, or no link")
+			}
+			body.AccountLinkRequest = &accountLinkRequest{RedirectURI: link.RedirectURI, AuthCode: link.AuthCode, Type: "AUTH_CODE"}
+			return remote.Payload{Body: body, Secrets: []string{link.AuthCode}}, err
 		}
-		body.AccountLinkRequest = &accountLinkRequest{RedirectURI: p.Link.RedirectURI, AuthCode: p.Link.AuthCode, Type: "AUTH_CODE"}
-		req.Secrets = []string{p.Link.AuthCode}
 	}
-	req.Body = body
 	var out enablement
 	meta, err := c.remote.Do(ctx, req, &out)
 	if err != nil {

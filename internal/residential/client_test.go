@@ -182,7 +182,7 @@ func TestWhatIsSent(t *testing.T) {
 		_, _ = io.WriteString(w, record("ENABLED", ""))
 	})
 	ctx := t.Context()
-	link := &AccountLink{RedirectURI: "https://example.com", AuthCode: "3pauthcode"}
+	link := linked(AccountLink{RedirectURI: "https://example.com", AuthCode: "3pauthcode"})
 	calls := []struct {
 		call func() error
 		want string
@@ -245,8 +245,19 @@ func TestIDsThatNoAPIGaveOutAreNotSent(t *testing.T) {
 			require.Equal(t, fleet.CodeInvalid, e.Code)
 		}
 	}
-	_, err := c.Enable(ctx, EnableParams{UnitID: unit, SkillID: skill, Link: &AccountLink{RedirectURI: "https://x"}})
+	_, err := c.Enable(ctx, EnableParams{UnitID: unit, SkillID: skill, Link: linked(AccountLink{RedirectURI: "https://x"})})
 	require.ErrorContains(t, err, "auth code")
+	var e *fleet.Error
+	require.ErrorAs(t, err, &e)
+	require.Equal(t, fleet.CodeInvalid, e.Code)
+	broken := errors.New("no code today")
+	_, err = c.Enable(ctx, EnableParams{UnitID: unit, SkillID: skill, Link: func(context.Context) (AccountLink, error) { return AccountLink{}, broken }})
+	require.ErrorIs(t, err, broken)
+	require.False(t, asRemote(t, err).MaybeSent())
+}
+
+func linked(link AccountLink) func(context.Context) (AccountLink, error) {
+	return func(context.Context) (AccountLink, error) { return link, nil }
 }
 
 func TestTheAuthCodeIsNotInWhatComesBack(t *testing.T) {
@@ -256,7 +267,7 @@ func TestTheAuthCodeIsNotInWhatComesBack(t *testing.T) {
 		w.WriteHeader(http.StatusBadRequest)
 		_, _ = fmt.Fprintf(w, `{"type":"BAD","message":%q}`, "Invalid account linking credentials: "+string(body))
 	})
-	_, err := c.Enable(t.Context(), EnableParams{UnitID: unit, SkillID: skill, Link: &AccountLink{RedirectURI: "https://x", AuthCode: "c4nary-code"}})
+	_, err := c.Enable(t.Context(), EnableParams{UnitID: unit, SkillID: skill, Link: linked(AccountLink{RedirectURI: "https://x", AuthCode: "c4nary-code"})})
 	e := asRemote(t, err)
 	require.Contains(t, e.Detail, "Invalid account linking credentials")
 	require.NotContains(t, fmt.Sprintf("%+v %s", *e, e), "c4nary")

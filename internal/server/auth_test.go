@@ -19,24 +19,34 @@ var needs = map[string]fleet.Role{
 	"listAccounts":  fleet.RoleViewer,
 	"getAccount":    fleet.RoleViewer,
 	"checkAccount":  fleet.RoleOperator,
-	"importUnits":   fleet.RoleOperator,
-	"listUnits":     fleet.RoleViewer,
-	"exportUnits":   fleet.RoleViewer,
-	"getUnit":       fleet.RoleViewer,
-	"planRollout":   fleet.RoleViewer,
-	"createRollout": fleet.RoleOperator,
-	"listRollouts":  fleet.RoleViewer,
-	"getRollout":    fleet.RoleViewer,
-	"listTargets":   fleet.RoleViewer,
-	"pauseRollout":  fleet.RoleOperator,
-	"resumeRollout": fleet.RoleOperator,
-	"cancelRollout": fleet.RoleOperator,
-	"retryRollout":  fleet.RoleOperator,
-	"createToken":   fleet.RoleAdmin,
-	"listTokens":    fleet.RoleAdmin,
-	"revokeToken":   fleet.RoleAdmin,
-	"listLog":       fleet.RoleViewer,
-	"getVersion":    fleet.RoleViewer,
+
+	"listCredentials":  fleet.RoleViewer,
+	"getCredential":    fleet.RoleViewer,
+	"setCredential":    fleet.RoleAdmin,
+	"deleteCredential": fleet.RoleAdmin,
+
+	"importUnits":    fleet.RoleOperator,
+	"listUnits":      fleet.RoleViewer,
+	"exportUnits":    fleet.RoleViewer,
+	"getUnit":        fleet.RoleViewer,
+	"planRollout":    fleet.RoleViewer,
+	"listDrift":      fleet.RoleViewer,
+	"summarizeDrift": fleet.RoleViewer,
+	"ignoreDrift":    fleet.RoleOperator,
+	"repairDrift":    fleet.RoleOperator,
+	"createRollout":  fleet.RoleOperator,
+	"listRollouts":   fleet.RoleViewer,
+	"getRollout":     fleet.RoleViewer,
+	"listTargets":    fleet.RoleViewer,
+	"pauseRollout":   fleet.RoleOperator,
+	"resumeRollout":  fleet.RoleOperator,
+	"cancelRollout":  fleet.RoleOperator,
+	"retryRollout":   fleet.RoleOperator,
+	"createToken":    fleet.RoleAdmin,
+	"listTokens":     fleet.RoleAdmin,
+	"revokeToken":    fleet.RoleAdmin,
+	"listLog":        fleet.RoleViewer,
+	"getVersion":     fleet.RoleViewer,
 }
 
 func TestEveryOperationAsksForItsRole(t *testing.T) {
@@ -49,7 +59,7 @@ func TestEveryOperationAsksForItsRole(t *testing.T) {
 			t.Parallel()
 			need, ok := needs[op.ID]
 			require.True(t, ok, "decide which role %s needs", op.ID)
-			path := strings.NewReplacer("{name}", "nobody", "{id}", "nothing", "{unit_id}", "nowhere").Replace(op.Path)
+			path := strings.NewReplacer("{name}", "nobody", "{kind}", "developer", "{id}", "nothing", "{unit_id}", "nowhere").Replace(op.Path)
 			for _, as := range []string{"none", "garbage", "revoked", "expired", "viewer", "operator", "admin"} {
 				var header []string
 				if as == "garbage" {

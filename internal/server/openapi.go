@@ -53,7 +53,7 @@ func nullableObjects() map[string][]string {
 	return map[string][]string{
 		"Rollout": {"eta"},
 		"Target":  {"before", "after"},
-		"Audit":   {"slot"},
+		"Audit":   {"slot"}, "Drift": {"desired"},
 	}
 }
 

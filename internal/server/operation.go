@@ -94,7 +94,7 @@ func apiConfig(version string) huma.Config {
 	jsonFormat := huma.Format{Marshal: huma.DefaultJSONFormat.Marshal, Unmarshal: unmarshal}
 	config := huma.DefaultConfig("fleetd", version)
 	config.Info.Description = "Skills of thousands of homes in one change: accounts, units, rollouts and what came of them. " +
-		"Errors are RFC 9457 problem documents. Creating calls take an Idempotency-Key. Lists come in pages: " +
+		"Errors are RFC 9457 problem documents. Creating calls take an Idempotency-Key, which is remembered for 24 hours. Lists come in pages: " +
 		"pass next_cursor as cursor until it is empty."
 	config.Formats = map[string]huma.Format{"application/json": jsonFormat, "json": jsonFormat}
 	config.CreateHooks = nil
@@ -186,7 +186,7 @@ func newList[T any, C comparable](items []T, next C) *list[T] {
 
 // Creating is the header of every creating call.
 type Creating struct {
-	IdempotencyKey string `header:"Idempotency-Key" maxLength:"255" doc:"Makes a repeated call safe: the same key with the same request gets the first call's answer and changes nothing."`
+	IdempotencyKey string `header:"Idempotency-Key" maxLength:"255" doc:"Makes a repeated call safe: for 24 hours the same key with the same request gets the first call's answer and changes nothing. After that the key may be forgotten, and the call creates anew."`
 }
 
 // Replay is the header of the answer to a repeated creating call.

@@ -116,11 +116,9 @@ func (s *server) registerRollouts() {
 
 // params checks what the types of JSON do not say and makes the store's input.
 func (r *rolloutRequest) params() (store.RolloutParams, error) {
-	p := store.RolloutParams{
-		Account: r.Account, Action: fleet.Action(r.Action), SkillID: r.SkillID, Stage: fleet.Stage(r.Stage),
-		Selector: r.Selector, UnitIDs: r.UnitIDs, Canary: r.Canary, Waves: r.Waves, MaxFailures: r.MaxFailures,
-		Window: r.Window, Timezone: r.Timezone, IncludeOccupied: r.IncludeOccupied, Weight: r.Weight, Reason: r.Reason,
-	}
+	p, err := r.guardrails()
+	p.Account, p.Action, p.SkillID, p.Stage = r.Account, fleet.Action(r.Action), r.SkillID, fleet.Stage(r.Stage)
+	p.Selector, p.UnitIDs = r.Selector, r.UnitIDs
 	switch {
 	case p.Account == "":
 		return p, fleet.Invalidf("account", "name the account to work for")
@@ -132,18 +130,29 @@ func (r *rolloutRequest) params() (store.RolloutParams, error) {
 		return p, fleet.Invalidf("selector", "say which units: a selector (all, property=maple-court) or unit_ids")
 	case p.Selector != "" && len(p.UnitIDs) > 0:
 		return p, fleet.Invalidf("selector", "give a selector or unit_ids, not both")
-	case p.Canary < 0:
-		return p, fleet.Invalidf("canary", "the canary must be 0 or more units, and %d is not", p.Canary)
-	case p.Weight < 0:
-		return p, fleet.Invalidf("weight", "the weight must be 1 or more, and %d is not", p.Weight)
-	case len(p.Reason) > maxReason:
-		return p, fleet.Invalidf("reason", "the reason is longer than %d characters", maxReason)
 	}
 	if p.Stage == "" {
 		p.Stage = fleet.StageLive
 	}
 	if !slices.Contains(fleet.Stages(), p.Stage) {
 		return p, fleet.Invalidf("stage", "%q is not a stage; use development, certification or live", cut(r.Stage))
+	}
+	return p, err
+}
+
+// guardrails is that part of params that says how, and not what nor where.
+func (r *rolloutRequest) guardrails() (store.RolloutParams, error) {
+	p := store.RolloutParams{
+		Canary: r.Canary, Waves: r.Waves, MaxFailures: r.MaxFailures,
+		Window: r.Window, Timezone: r.Timezone, IncludeOccupied: r.IncludeOccupied, Weight: r.Weight, Reason: r.Reason,
+	}
+	switch {
+	case p.Canary < 0:
+		return p, fleet.Invalidf("canary", "the canary must be 0 or more units, and %d is not", p.Canary)
+	case p.Weight < 0:
+		return p, fleet.Invalidf("weight", "the weight must be 1 or more, and %d is not", p.Weight)
+	case len(p.Reason) > maxReason:
+		return p, fleet.Invalidf("reason", "the reason is longer than %d characters", maxReason)
 	}
 	if r.StartAt != nil {
 		p.StartAt = *r.StartAt

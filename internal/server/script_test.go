@@ -20,8 +20,9 @@ import (
 // TestScripts runs testdata/*.txtar: the API as a manual that reads top to bottom.
 // Each request names its method, path and who asks; each response is its golden
 // answer. Times, request IDs, rollout IDs and secrets stand there as words. A
-// request may say {rollout} for the ID of the last rollout that was answered with,
-// and {audit} for that of the last audit.
+// request may say {rollout} for the ID of the last rollout that was answered with, and
+// {audit} for that of the last audit. What no request can bring about is done by SQL,
+// and answered by nothing.
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("testdata/*.txtar")
@@ -38,6 +39,11 @@ func TestScripts(t *testing.T) {
 				request, response := script.Files[i], &script.Files[i+1]
 				require.Equal(t, "response", response.Name, "after %s", request.Name)
 				text := strings.NewReplacer("{rollout}", rollout, "{audit}", audit).Replace(string(request.Data))
+				if sql, ok := strings.CutPrefix(text, "SQL\n"); ok {
+					_, err := f.pool.Exec(t.Context(), sql)
+					require.NoError(t, err, request.Name)
+					continue
+				}
 				a := f.perform(t, text)
 				if id := rolloutID.FindStringSubmatch(a.body); id != nil {
 					rollout = id[1]

@@ -15,6 +15,8 @@ func TestSecretsNeverComeBack(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	good := `{"name":"acme","client_id":"c","client_secret":"` + canary + `1","refresh_token":"Atzr|` + canary + `2"}`
+	const kinds = "/api/v1/accounts/acme/credentials"
+	dev := `{"client_id":"c","client_secret":"` + canary + `4","refresh_token":"Atzr|` + canary + `5","vendor_id":"M2","reason":"new"}`
 	var said strings.Builder
 	for _, c := range []struct{ method, path, body, kind string }{
 		{http.MethodPost, "/api/v1/accounts", good, ""},
@@ -36,6 +38,20 @@ func TestSecretsNeverComeBack(t *testing.T) {
 		{http.MethodPatch, "/api/v1/accounts/acme", `{"token_url":"https://u:` + canary + `@api.example.com:port"}`, ""},
 		{http.MethodPatch, "/api/v1/accounts/acme", `{"code_url":"https://api.example.com?key=` + canary + `"}`, ""},
 		{http.MethodPatch, "/api/v1/accounts/acme", `{"redirect_uris":["https://u:` + canary + `@x.example/"]}`, ""},
+		{http.MethodPut, kinds + "/developer", dev, ""},
+		{http.MethodPut, kinds + "/developer", dev, ""},
+		{http.MethodPut, kinds + "/enterprise", strings.Replace(dev, `,"vendor_id":"M2"`, "", 1), ""},
+		{http.MethodPut, kinds + "/customer", dev, ""}, // a vendor where there is none
+		{http.MethodPut, kinds + "/partner", dev, ""},
+		{http.MethodPut, kinds + "/developer", dev[:len(dev)-3], ""},
+		{http.MethodPut, kinds + "/developer", strings.Replace(dev, `"M2"`, `"`+canary+` \n"`, 1), ""},
+		{http.MethodPut, kinds + "/developer", strings.Replace(dev, `"reason"`, `"rate":"0","reason"`, 1), ""},
+		{http.MethodPut, kinds + "/developer", strings.Replace(dev, `"Atzr|`, `"\t`, 1), ""},
+		{http.MethodPut, kinds + "/developer", `{"client_id":{"x":"` + canary + `"},"client_secret":["` + canary + `"],"refresh_token":7}`, ""},
+		{http.MethodPut, "/api/v1/accounts/nobody/credentials/developer", dev, ""},
+		{http.MethodDelete, kinds + "/enterprise", "", ""},
+		{http.MethodGet, kinds, "", ""},
+		{http.MethodGet, kinds + "/developer", "", ""},
 		{http.MethodGet, "/api/v1/accounts", "", ""},
 		{http.MethodGet, "/api/v1/accounts/acme", "", ""},
 		{http.MethodPost, "/api/v1/accounts/acme/check", "", ""},
@@ -57,6 +73,7 @@ func TestSecretsNeverComeBack(t *testing.T) {
 		said.WriteString(a.body)
 	}
 	require.Contains(t, said.String(), "acme", "the calls did something")
+	require.Contains(t, said.String(), `"vendor_id":"M2"`)
 	require.NotContains(t, f.log.String(), canary)
 	require.NotContains(t, f.log.String(), "fleet_")
 	require.NotContains(t, f.dump(t), canary)

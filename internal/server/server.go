@@ -18,13 +18,15 @@ import (
 
 // Config is what the API stands on. Every field is required unless it says otherwise.
 type Config struct {
-	Accounts AccountStore
-	Units    UnitStore
-	Rollouts RolloutStore
-	Audits   AuditStore
-	Tokens   TokenStore
-	Log      LogStore
-	Checker  AccountChecker
+	Accounts    AccountStore
+	Credentials CredentialStore
+	Units       UnitStore
+	Rollouts    RolloutStore
+	Audits      AuditStore
+	Drift       DriftStore
+	Tokens      TokenStore
+	Log         LogStore
+	Checker     AccountChecker
 
 	// Logger gets one line for each request that changed something or failed.
 	Logger *slog.Logger
@@ -98,7 +100,7 @@ func HTTPServer(h http.Handler, logger *slog.Logger) *http.Server {
 
 func (c *Config) validate() error {
 	switch {
-	case c.Accounts == nil, c.Units == nil, c.Rollouts == nil, c.Audits == nil, c.Tokens == nil, c.Log == nil, c.Checker == nil:
+	case c.Accounts == nil, c.Credentials == nil, c.Units == nil, c.Rollouts == nil, c.Audits == nil, c.Drift == nil, c.Tokens == nil, c.Log == nil, c.Checker == nil:
 		return errors.New("server: a store or the account checker is missing from the configuration")
 	case c.Logger == nil:
 		return errors.New("server: the configuration has no logger")
@@ -119,9 +121,11 @@ func newServer(cfg Config, mux humago.Mux) *server {
 	s := &server{cfg: cfg}
 	s.api = humago.New(mux, apiConfig(cfg.Version))
 	s.registerAccounts()
+	s.registerCredentials()
 	s.registerUnits()
 	s.registerRollouts()
 	s.registerAudits()
+	s.registerDrift()
 	s.registerTokens()
 	s.registerLog()
 	s.registerVersion()

@@ -29,6 +29,7 @@ type call struct {
 	answer  answer
 	spoiled bool // the answer cannot be read
 	read    bool // the answer, unless spoiled, tells the state of the unit
+	whole   bool // the answer is the last page of a list
 	delay   time.Duration
 }
 
@@ -200,6 +201,9 @@ func (s *Simulator) decide(c *call, agent string) {
 		c.line.status = 0
 	}
 	s.count(&c.line)
+	if c.line.operation == OperationList && c.line.status == http.StatusOK {
+		s.counts.homes.page(c.unit, c.whole && !c.spoiled)
+	}
 }
 
 // find looks up what the request is about and gives it its dice.
@@ -239,7 +243,13 @@ func (s *Simulator) admit(c *call) bool {
 	}
 	c.account = grant.account
 	c.line.client = c.account.ClientID
-	if after, ok := c.account.bucket.take(c.now); !ok {
+	after, ok := time.Duration(0), false
+	if c.dice.rare(s.faults.Throttle) {
+		c.line.faults |= faultThrottle
+	} else {
+		after, ok = c.account.bucket.take(c.now)
+	}
+	if !ok {
 		c.account.meter.refuse(c.now)
 		s.meter.refuse(c.now)
 		c.problem(http.StatusTooManyRequests, "TooManyRequests", "Request has been throttled.")

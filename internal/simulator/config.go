@@ -51,8 +51,10 @@ type Config struct {
 	LinkingSkills []string
 	// DelegatedLinking links a linking skill that is enabled without accountLinkRequest; otherwise it is NOT_LINKED.
 	DelegatedLinking bool
-	// Enabled are the enablements that every home starts with.
+	// Enabled are the enablements that every home starts with. Their skills exist.
 	Enabled []Enablement
+	// SkillsPerUnit is how many base skills every home starts with besides, live: amzn1.ask.skill.base-01 and on.
+	SkillsPerUnit int
 
 	// RPS is the true rate limit of each account in requests a second; 0 is no limit.
 	RPS float64
@@ -141,6 +143,9 @@ func (c Config) Validate() error {
 	if c.Occupied < 0 || c.Occupied > c.Units {
 		bad("occupied: %d: must be from 0 to the number of units, %d", c.Occupied, c.Units)
 	}
+	if c.SkillsPerUnit < 0 || c.SkillsPerUnit > maxSkillsPerUnit {
+		bad("skills-per-unit: %d: must be from 0 to %d", c.SkillsPerUnit, maxSkillsPerUnit)
+	}
 	if c.FailEvery < 0 {
 		bad("fail-every: %d: must not be negative; 0 is none", c.FailEvery)
 	}
@@ -170,8 +175,8 @@ func (c Config) Validate() error {
 		}
 	}
 	for _, e := range c.Enabled {
-		if !validID(e.SkillID) || !slices.Contains(fleet.Stages(), e.Stage) {
-			bad("enabled %s@%s: must be a skill ID, or one with @development, @certification or @live", e.SkillID, e.Stage)
+		if err := e.validate(); err != nil {
+			errs = append(errs, err)
 		}
 	}
 	seen := map[string]bool{}

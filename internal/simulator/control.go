@@ -27,15 +27,21 @@ func (s *Simulator) controls() []control {
 		{"GET", "/_sim/history", "requests, oldest first: ?since=N or a time, unit, skill, operation, limit (1000); go on with since=next_since", s.serveHistory},
 		{"GET", "/_sim/state", "true state: ?unit=U (and skill=S), or of all homes: ?skill=S (one each) or none (what is enabled), class, " +
 			"format=ndjson|csv, or format=json with cursor and limit (1000)", s.serveState},
-		{"GET", "/_sim/truth", "as state, every home with its class: ?skill=S is required; class=forbidden picks", s.serveTruth},
+		{"GET", "/_sim/truth", "every home with what it has and what was asked of it: format=ndjson (a line a home) or csv (a line a skill), " +
+			"class; or as state, every home with its class for one skill: skill=S, class=forbidden picks", s.serveTruth},
+		{"POST", "/_sim/enable", `give homes skills: {"skills":["ID@stage"],"skills_per_unit":27,"units":["..."],"property":"maple-court"}; ` +
+			"no units and no property is all homes", s.serveEnable},
+		{"GET", "/_sim/drift", "what drift changed", s.serveDrifts},
+		{"POST", "/_sim/drift", `change homes by kind: {"kind":"missing|unexpected|wrong_stage|not_linked|stuck_enabling|` +
+			`reset|re_pair|remove|forbid|occupy","count":10 or "units":["..."],"property":"...","skill_id":"...","stage":"...","seed":1}`, s.serveDrift},
 		{"GET", "/_sim/stats", "counters: ?seconds=N adds the last N seconds, one by one", s.serveStats},
 		{"POST", "/_sim/reset", `forget everything, or {"keep_state":true}: history and counters only`, s.serveReset},
 		{"GET", "/_sim/limit", "the true limit", s.serveLimit},
 		{"POST", "/_sim/limit", `move the limit: {"rps":100,"burst":10}; rps 0 is none, burst 0 is rps/10`, s.serveSetLimit},
 		{"GET", "/_sim/faults", "how the API misbehaves", s.serveFaults},
-		{"POST", "/_sim/faults", `change that: {"preset":"harsh","cut_after":0.1,"slow_for":"2s"}; what is not named stays`, s.serveSetFaults},
-		{"POST", "/_sim/units/{unit}", `change a home: {"action":"enable|disable|forbid|remove|occupy|vacate|allow|add",` +
-			`"skill_id":"...","stage":"live","status":"ENABLED"}`, s.serveChangeUnit},
+		{"POST", "/_sim/faults", `change that: {"preset":"harsh","throttle":0.3,"slow_for":"2s"}; what is not named stays`, s.serveSetFaults},
+		{"POST", "/_sim/units/{unit}", `change a home: {"action":"enable|disable|forbid|remove|reset|re_pair|occupy|vacate|allow|add",` +
+			`"skill_id":"...","stage":"live","status":"ENABLED","new_unit_id":"..."}`, s.serveChangeUnit},
 		{"POST", "/_sim/skills/{skill}", `change a skill: {"exists":true,"linking":false}`, s.serveChangeSkill},
 		{"POST", "/_sim/accounts/{client}", `change an LWA client: {"refresh_token":"...","client_secret":"...",` +
 			`"revoke_refresh_token":true,"expire_access_tokens":true,"rotate":true}`, s.serveChangeAccount},
@@ -48,7 +54,10 @@ func (s *Simulator) serveIndex(w http.ResponseWriter, _ *http.Request) {
 	sendJSON(w, http.StatusOK, map[string]any{"controls": s.controls()})
 }
 
-const defaultPage = 1000
+const (
+	defaultPage    = 1000
+	maxControlBody = 256 << 20 // a million unit IDs
+)
 
 // number reads a number of the query, value if it is not there.
 func number(q url.Values, name string, value int) (int, error) {
@@ -95,14 +104,6 @@ func (s *Simulator) serveStats(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	sendJSON(w, http.StatusOK, s.StatsOf(time.Duration(min(seconds, seriesSeconds))*time.Second))
-}
-
-func (s *Simulator) serveTruth(w http.ResponseWriter, r *http.Request) {
-	if r.URL.Query().Get("skill") == "" {
-		sendError(w, http.StatusBadRequest, errors.New("skill: is required: a home's class depends on the skill"))
-		return
-	}
-	s.serveState(w, r)
 }
 
 func (s *Simulator) serveState(w http.ResponseWriter, r *http.Request) {
@@ -211,7 +212,8 @@ func (s *Simulator) serveSetFaults(w http.ResponseWriter, r *http.Request) {
 func (s *Simulator) serveChangeUnit(w http.ResponseWriter, r *http.Request) {
 	var change Change
 	if receive(w, r, &change) {
-		reply(w, s.ChangeUnit(r.PathValue("unit"), change), change)
+		err := s.change(r.PathValue("unit"), &change)
+		reply(w, err, change)
 	}
 }
 
@@ -237,7 +239,7 @@ func (s *Simulator) serveInventory(w http.ResponseWriter, _ *http.Request) {
 
 // receive reads the JSON body of a control request into v. No body leaves v as it is.
 func receive(w http.ResponseWriter, r *http.Request, v any) bool {
-	dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody))
+	dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxControlBody))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(v); err != nil && !errors.Is(err, io.EOF) {
 		sendError(w, http.StatusBadRequest, fmt.Errorf("body: %w", err))

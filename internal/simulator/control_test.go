@@ -5,6 +5,7 @@ import (
 	"encoding/csv"
 	"encoding/json"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -75,7 +76,16 @@ func TestControlsRefuse(t *testing.T) {
 	c := start(t, simulator.Config{Units: 10, Properties: 1})
 	unit := "/_sim/units/" + c.sim.UnitID(0)
 	for _, tc := range [][3]string{
-		{"GET", "/_sim/truth", ""},
+		{"GET", "/_sim/truth?format=json", ""},
+		{"GET", "/_sim/truth?class=stuck", ""},
+		{"GET", "/_sim/truth?skill=s&class=good", ""},
+		{"POST", "/_sim/enable", ``},
+		{"POST", "/_sim/enable", `{"skills_per_unit":1001}`},
+		{"POST", "/_sim/enable", `{"skills":["a@beta"]}`},
+		{"POST", "/_sim/enable", `{"skills":["unknown"]}`},
+		{"POST", "/_sim/enable", `{"skills":["a"],"units":["nobody"]}`},
+		{"POST", "/_sim/enable", `{"skills":["a"],"property":"nowhere"}`},
+		{"POST", "/_sim/drift", `{"kind":"worn","count":1}`},
 		{"GET", "/_sim/state?format=xml", ""},
 		{"GET", "/_sim/state?class=good", ""},
 		{"GET", "/_sim/state?cursor=x", ""},
@@ -88,6 +98,8 @@ func TestControlsRefuse(t *testing.T) {
 		{"POST", "/_sim/faults", `{"cut_after":2}`},
 		{"POST", unit, `{"action":"sell"}`},
 		{"POST", unit, `{"action":"add"}`},
+		{"POST", unit, `{"action":"re_pair","new_unit_id":"a b"}`},
+		{"POST", unit, `{"action":"re_pair","new_unit_id":"` + c.sim.UnitID(1) + `"}`},
 		{"POST", unit, `{"action":"enable"}`},
 		{"POST", unit, `{"action":"enable","skill_id":"s","stage":"beta"}`},
 		{"POST", "/_sim/units/nobody", `{"action":"forbid"}`},
@@ -131,6 +143,10 @@ func TestChangingUnits(t *testing.T) {
 	got := decode[record](t, c.get(unit, skillID))
 	require.Equal(t, []string{"development", "DISABLING_FAILED"}, []string{got.Skill.Stage, got.Status})
 
+	change(`{"action":"reset"}`)
+	require.Equal(t, http.StatusNotFound, c.get(unit, skillID).Code)
+	require.Equal(t, http.StatusCreated, enable())
+
 	require.Equal(t, http.StatusNotFound, c.enable("new", skillID, "live").Code)
 	c.control("POST", "/_sim/units/new", `{"action":"add"}`)
 	c.control("POST", "/_sim/units/new", `{"action":"allow"}`)
@@ -147,6 +163,43 @@ func TestChangingSkills(t *testing.T) {
 	require.Equal(t, "NOT_LINKED", decode[record](t, c.enable(unit, skillID, "live")).AccountLink.Status)
 	c.control("POST", "/_sim/skills/"+skillID, `{"exists":false}`)
 	require.Equal(t, http.StatusNotFound, c.disable(unit, skillID, "").Code)
+	require.Equal(t, http.StatusNotFound, c.get(unit, skillID).Code)
+	ids, _ := c.walk(unit, url.Values{})
+	require.Empty(t, ids, "a list leaves out what was withdrawn")
+	require.Equal(t, fleet.StatusAbsent, c.sim.State(unit, skillID).Status)
+	require.Empty(t, c.sim.Records(unit))
+	c.control("POST", "/_sim/skills/"+skillID, `{"exists":true}`)
+	ids, _ = c.walk(unit, url.Values{})
+	require.Equal(t, []string{skillID}, ids)
+}
+
+func TestAHomePairedAnew(t *testing.T) {
+	t.Parallel()
+	c := start(t, simulator.Config{Units: 10, Properties: 2, Occupied: 10, SkillsPerUnit: 3, OccupiedWritable: true})
+	old := c.sim.UnitID(7)
+	answer := decode[simulator.Change](t, c.control("POST", "/_sim/units/"+old, `{"action":"re_pair"}`))
+	require.NotEqual(t, old, answer.NewUnitID)
+	require.Regexp(t, `^amzn1\.alexa\.unit\.did\.[A-Z2-7]{100}$`, answer.NewUnitID)
+	require.Equal(t, http.StatusNotFound, c.get(old, simulator.BaseSkillID(1)).Code)
+	ids, _ := c.walk(answer.NewUnitID, url.Values{})
+	require.Empty(t, ids)
+	require.Equal(t, old, c.sim.UnitID(7))
+	home := c.sim.Home(7)
+	require.Equal(t, answer.NewUnitID, home.UnitID, "the inventory has it in the place of the old one")
+	require.Equal(t, fleet.OccupancyOccupied, home.Occupancy)
+
+	third := "amzn1.alexa.unit.did.third"
+	require.NoError(t, c.sim.ChangeUnit(answer.NewUnitID, simulator.Change{Action: simulator.ChangeRePair, NewUnitID: third}))
+	require.Equal(t, third, c.sim.Home(7).UnitID)
+	require.Error(t, c.sim.ChangeUnit(old, simulator.Change{Action: simulator.ChangeRePair}), "it is gone")
+	homes, err := c.sim.Enable(simulator.EnableParams{Skills: []string{skillID}, Property: home.Property})
+	require.NoError(t, err)
+	require.Equal(t, 5, homes)
+	require.Equal(t, fleet.StatusEnabled, c.sim.State(third, skillID).Status)
+	require.Equal(t, fleet.StatusAbsent, c.sim.State(old, skillID).Status)
+
+	again := start(t, simulator.Config{Units: 10, Properties: 2})
+	require.Equal(t, answer.NewUnitID, decode[simulator.Change](t, again.control("POST", "/_sim/units/"+old, `{"action":"re_pair"}`)).NewUnitID)
 }
 
 func TestFaultsHistoryAndStatsControls(t *testing.T) {
@@ -223,6 +276,8 @@ func TestConfigValidate(t *testing.T) {
 		{Occupied: -1},
 		{Occupied: 2001},
 		{FailEvery: -1},
+		{SkillsPerUnit: -1},
+		{SkillsPerUnit: 1001},
 		{RPS: -1},
 		{Burst: -1},
 		{RetryAfter: "soon"},

@@ -48,11 +48,28 @@
 // same seed and the same requests has the same answers, and requests to other
 // homes in between do not change them.
 //
+// # Audits and drift
+//
+// Homes may start with skills (Config.Enabled, Config.SkillsPerUnit) or be given
+// them (Enable, POST /_sim/enable). Homes that hold the same share the memory of
+// it: a million homes of one skill take 73 MiB when every one was listed, 100,000
+// of ten 9 MiB; a record that was written or read by itself takes about 100 bytes.
+//
+// Drift (POST /_sim/drift) changes homes by kind and returns each change; the seed
+// and the request decide which. It draws a home once only, so that what an audit
+// should find is the sum of what was injected. GET /_sim/truth has every home as
+// it is, to be compared one by one, with the list pages it was answered, how many
+// lists came to their end, and its writes.
+//
+// List pages may be short, empty, repeat an item, end in any of three ways, lead
+// back to themselves or be refused for an old token: see Faults. A page and the
+// requests for it are drawn from the seed, too.
+//
 // # Writes
 //
 // A write is a POST or DELETE of a known home that got past authorization, the
 // limit and validation: it could have changed state, whatever it was answered. A
-// write is a duplicate when no read of the same (unit, skill) came between it and
-// the one before. A read is a GET of the record or a list of the unit that
+// write is a duplicate when the one before, of the same (unit, skill), was of its
+// kind and no read came in between: a disable after an enable repeats nothing. A read is a GET of the record or a list of the unit that
 // arrived after the write and was answered 200 or 404 intact.
 package simulator

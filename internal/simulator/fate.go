@@ -1,7 +1,5 @@
 package simulator
 
-import "fleetd/internal/fleet"
-
 // Class is what is to be expected of enabling a skill on a home. The set is closed.
 type Class string
 
@@ -55,10 +53,10 @@ func (s *Simulator) home(u *unit) Class {
 
 // writesForbidden reports whether writes to the home are refused and reads are not.
 func (s *Simulator) writesForbidden(u *unit) bool {
-	if u.occupancy != fleet.OccupancyVacant && !s.cfg.OccupiedWritable {
+	if u.occupied && !s.cfg.OccupiedWritable {
 		return true
 	}
-	return !u.allowed && s.cfg.FailEvery > 0 && (u.index+1)%s.cfg.FailEvery == 0
+	return !u.allowed && s.cfg.FailEvery > 0 && (int(u.index)+1)%s.cfg.FailEvery == 0
 }
 
 // fate is how enabling the skill on the home goes.

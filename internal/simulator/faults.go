@@ -16,6 +16,8 @@ type Faults struct { //nolint:recvcheck // encoding/json marshals values too; th
 	// Jitter is the most by which an answer is later than the latency.
 	Jitter time.Duration
 
+	// Throttle is the share of API requests answered 429 whatever the limit; they take nothing from it.
+	Throttle float64
 	// Overload is the share of API requests answered 503 before they do anything.
 	Overload float64
 	// OverloadRetryAfter is the share of those 503s that carry a Retry-After of 1 s.
@@ -45,6 +47,12 @@ type Faults struct { //nolint:recvcheck // encoding/json marshals values too; th
 	NullToken float64
 	// DuplicateItem is the share of later pages that repeat the last item of the page before.
 	DuplicateItem float64
+	// ExpiredPageToken is the share of list pages asked for by a token that are answered 400.
+	ExpiredPageToken float64
+	// PageTokenTTL is how long page tokens can be used; for good if zero. Those given out while it is zero count from the start.
+	PageTokenTTL time.Duration
+	// RepeatedToken is the share of pages asked for by a token whose next token is that token again.
+	RepeatedToken float64
 	// RespelledUnit is the share of answers that name the unit by another of its IDs.
 	RespelledUnit float64
 
@@ -70,6 +78,8 @@ type Faults struct { //nolint:recvcheck // encoding/json marshals values too; th
 	TokenError float64
 	// CodeError is the share of code requests answered 503.
 	CodeError float64
+	// EarlyTokenExpiry is the share of access tokens that live a tenth to nine tenths of what the answer says.
+	EarlyTokenExpiry float64
 	// TokenTTL is how long access tokens live when Config.TokenTTL is zero; an hour if zero.
 	TokenTTL time.Duration
 }
@@ -84,18 +94,19 @@ func FaultsDefault() Faults {
 	}
 }
 
-// FaultsHarsh is everything that was ever seen or feared, at once.
+// FaultsHarsh is everything that was ever seen or feared, at once, but for
+// throttling below the limit and page tokens that lead in circles.
 func FaultsHarsh() Faults {
 	return Faults{
 		Jitter:   20 * time.Millisecond,
 		Overload: 0.01, OverloadRetryAfter: 0.5,
 		ErrorBefore: 0.02, CutBefore: 0.01, ErrorAfter: 0.015, CutAfter: 0.015,
 		TruncatedBody: 0.01, EmptyBody: 0.01, HTMLError: 0.3, EmptyError: 0.2,
-		ShortPage: 0.3, EmptyPage: 0.1, NullToken: 0.5, DuplicateItem: 0.2, RespelledUnit: 0.3,
+		ShortPage: 0.3, EmptyPage: 0.1, NullToken: 0.5, DuplicateItem: 0.2, ExpiredPageToken: 0.01, RespelledUnit: 0.3,
 		SlowEnabling: 0.2, SlowDisabling: 0.2, SlowFor: time.Second,
 		NotFoundHome: 0.01, ForbiddenHome: 0.01,
 		StuckEnabling: 0.01, FailedEnabling: 0.01, UnknownStatus: 0.005,
-		TokenError: 0.01, CodeError: 0.01, TokenTTL: 15 * time.Second,
+		TokenError: 0.01, CodeError: 0.01, EarlyTokenExpiry: 0.1, TokenTTL: 15 * time.Second,
 	}
 }
 
@@ -124,18 +135,20 @@ func (f *Faults) fields() []faultField {
 	span := func(name string, v *time.Duration) faultField { return faultField{name: name, duration: v} }
 	return []faultField{
 		span("jitter", &f.Jitter),
-		rate("overload", &f.Overload), rate("overload_retry_after", &f.OverloadRetryAfter),
+		rate("throttle", &f.Throttle), rate("overload", &f.Overload), rate("overload_retry_after", &f.OverloadRetryAfter),
 		rate("error_before", &f.ErrorBefore), rate("cut_before", &f.CutBefore),
 		rate("error_after", &f.ErrorAfter), rate("cut_after", &f.CutAfter),
 		rate("truncated_body", &f.TruncatedBody), rate("empty_body", &f.EmptyBody),
 		rate("html_error", &f.HTMLError), rate("empty_error", &f.EmptyError),
 		rate("short_page", &f.ShortPage), rate("empty_page", &f.EmptyPage), rate("null_token", &f.NullToken),
-		rate("duplicate_item", &f.DuplicateItem), rate("respelled_unit", &f.RespelledUnit),
+		rate("duplicate_item", &f.DuplicateItem), rate("expired_page_token", &f.ExpiredPageToken),
+		span("page_token_ttl", &f.PageTokenTTL), rate("repeated_token", &f.RepeatedToken), rate("respelled_unit", &f.RespelledUnit),
 		rate("slow_enabling", &f.SlowEnabling), rate("slow_disabling", &f.SlowDisabling), span("slow_for", &f.SlowFor),
 		rate("not_found_home", &f.NotFoundHome), rate("forbidden_home", &f.ForbiddenHome),
 		rate("stuck_enabling", &f.StuckEnabling), rate("failed_enabling", &f.FailedEnabling),
 		rate("unknown_status", &f.UnknownStatus),
-		rate("token_error", &f.TokenError), rate("code_error", &f.CodeError), span("token_ttl", &f.TokenTTL),
+		rate("token_error", &f.TokenError), rate("code_error", &f.CodeError),
+		rate("early_token_expiry", &f.EarlyTokenExpiry), span("token_ttl", &f.TokenTTL),
 	}
 }
 
@@ -149,8 +162,16 @@ func FaultNames() []string {
 	return names
 }
 
-// Set sets one fault by name: a rate ("0.01") or a time ("1s").
+// serverError is another name of error_before: what people call it who want 5xx
+// and do not care which.
+const serverError = "server_error"
+
+// Set sets one fault by name: a rate ("0.01") or a time ("1s"). The name
+// server_error is taken for error_before.
 func (f *Faults) Set(name, value string) error {
+	if name == serverError {
+		name = "error_before"
+	}
 	for _, field := range f.fields() {
 		if field.name != name {
 			continue
@@ -233,6 +254,9 @@ func (f *Faults) UnmarshalJSON(data []byte) error {
 		}
 		next = preset
 		delete(settings, "preset")
+	}
+	if settings[serverError] != nil && settings["error_before"] != nil {
+		return fmt.Errorf("faults server_error and error_before are the same: name one")
 	}
 	for name, raw := range settings {
 		if err := next.Set(name, strings.Trim(string(raw), `"`)); err != nil {

@@ -40,7 +40,7 @@ type Entry struct {
 	Faults         []Fault     `json:"faults,omitempty"`
 	Applied        bool        `json:"applied"`              // it changed the state
 	Write          bool        `json:"write"`                // it could have
-	DuplicateWrite bool        `json:"duplicate_write"`      // without a read since the last one
+	DuplicateWrite bool        `json:"duplicate_write"`      // of the same kind as the last one, without a read since
 	ClientGone     bool        `json:"client_gone"`          // it did not wait for the answer
 	Client         string      `json:"client,omitempty"`     // the LWA client ID
 	UserAgent      string      `json:"user_agent,omitempty"` // tells processes apart

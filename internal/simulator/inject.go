@@ -30,6 +30,10 @@ const (
 	faultUnknownStatus
 	faultTokenError
 	faultCodeError
+	faultThrottle
+	faultExpiredPageToken
+	faultRepeatedToken
+	faultEarlyTokenExpiry
 )
 
 // faultNames are in the order of the bits.
@@ -37,7 +41,7 @@ var faultNames = []Fault{
 	"overload", "error_before", "cut_before", "error_after", "cut_after", "truncated_body", "empty_body",
 	"html_error", "empty_error", "short_page", "empty_page", "null_token", "duplicate_item", "respelled_unit",
 	"slow_enabling", "slow_disabling", "not_found_home", "forbidden_home", "stuck_enabling", "failed_enabling",
-	"unknown_status", "token_error", "code_error",
+	"unknown_status", "token_error", "code_error", "throttle", "expired_page_token", "repeated_token", "early_token_expiry",
 }
 
 func (f faultSet) has(g faultSet) bool { return f&g != 0 }

@@ -21,7 +21,7 @@ type Home struct {
 // Units is how many homes the inventory has.
 func (s *Simulator) Units() int { return s.cfg.Units }
 
-// UnitID is the ID of the home at an index from 0 to Units()-1.
+// UnitID is the ID that the home at an index from 0 to Units()-1 starts with.
 func (s *Simulator) UnitID(index int) string { return unitID(s.cfg.Seed, index, false) }
 
 // Home returns the line of the home at an index from 0 to Units()-1.
@@ -48,8 +48,8 @@ func (s *Simulator) homeAt(index int) Home {
 		Occupancy: occupancyAt(s.cfg, index),
 		Labels:    "floor=" + strconv.Itoa(floor) + ";building=" + name,
 	}
-	if u := s.units.known(index); u != nil {
-		h.Occupancy = u.occupancy
+	if u := s.units.at(index); u != nil {
+		h.UnitID, h.Occupancy = s.units.id(u, false), u.occupancy()
 	}
 	return h
 }
@@ -97,7 +97,7 @@ func buildingName(building int) string {
 }
 
 // WriteInventory writes the inventory as fleetctl unit import reads it, with
-// the occupancies of now.
+// the occupancies and the unit IDs of now.
 func (s *Simulator) WriteInventory(w io.Writer) error {
 	out := csv.NewWriter(w)
 	if err := out.Write([]string{"unit_id", "property", "name", "occupancy", "labels"}); err != nil {

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"fleetd/internal/fleet"
 )
@@ -13,12 +14,17 @@ import (
 // pageToken says where a list goes on. It is bound to the query it came from.
 type pageToken struct {
 	page  int    // that it leads to, counted from 0
+	at    int64  // when it was given out, in ms since the start; 0 while tokens do not expire
 	after string // the last skill ID given out
 }
 
 func (s *Simulator) list(c *call) {
 	p, f := &c.params, &s.faults
 	at, ok := s.readToken(c)
+	if ok && c.params.nextToken != "" && s.expired(c, at) {
+		c.line.faults |= faultExpiredPageToken
+		ok = false
+	}
 	if !ok {
 		c.problem(http.StatusBadRequest, "InvalidRequest", "nextToken is invalid, expired, or of another request.")
 		return
@@ -61,12 +67,13 @@ func (s *Simulator) list(c *call) {
 		at.after = items[len(items)-1].skill.id
 	}
 	shown = append(shown, items...)
+	c.whole = !more
 
 	body := []byte(`{`)
 	switch {
 	case more:
 		body = append(body, `"paginationContext":{"nextToken":`...)
-		body = append(body, quote(s.writeToken(c, pageToken{page: at.page + 1, after: at.after}))...)
+		body = append(body, quote(s.nextToken(c, at))...)
 		body = append(body, `},`...)
 	case !c.dice.hit(f.NullToken):
 		body = append(body, `"paginationContext":{},`...)
@@ -87,8 +94,27 @@ func (s *Simulator) list(c *call) {
 	c.answer = answer{status: http.StatusOK, body: append(body, `]}`...)}
 }
 
+// nextToken leads from a page to the next, or by a fault to the same again.
+func (s *Simulator) nextToken(c *call, at pageToken) string {
+	if c.params.nextToken != "" && c.dice.rare(s.faults.RepeatedToken) {
+		c.line.faults |= faultRepeatedToken
+		return c.params.nextToken
+	}
+	next := pageToken{page: at.page + 1, after: at.after}
+	if s.faults.PageTokenTTL > 0 { // Otherwise the same request gets the same answer whenever it comes.
+		next.at = c.now.Milliseconds()
+	}
+	return s.writeToken(c, next)
+}
+
+// expired reports whether the token of the request is too old, or is said to be.
+func (s *Simulator) expired(c *call, t pageToken) bool {
+	ttl := s.faults.PageTokenTTL
+	return ttl > 0 && c.now-time.Duration(t.at)*time.Millisecond > ttl || c.dice.rare(s.faults.ExpiredPageToken)
+}
+
 func (s *Simulator) writeToken(c *call, t pageToken) string {
-	text := fmt.Sprintf("%d %s", t.page, t.after)
+	text := fmt.Sprintf("%d %d %s", t.page, t.at, t.after)
 	return base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, "%016x %s", s.seal(c, text), text))
 }
 
@@ -98,12 +124,14 @@ func (s *Simulator) readToken(c *call) (pageToken, bool) {
 	}
 	data, err := base64.RawURLEncoding.DecodeString(c.params.nextToken)
 	seal, text, found := strings.Cut(string(data), " ")
-	page, after, _ := strings.Cut(text, " ")
+	page, rest, _ := strings.Cut(text, " ")
+	at, after, _ := strings.Cut(rest, " ")
 	if err != nil || !found || seal != fmt.Sprintf("%016x", s.seal(c, text)) {
 		return pageToken{}, false
 	}
-	n, err := strconv.Atoi(page)
-	return pageToken{page: n, after: after}, err == nil
+	n, err1 := strconv.Atoi(page)
+	ms, err2 := strconv.ParseInt(at, 10, 64)
+	return pageToken{page: n, at: ms, after: after}, err1 == nil && err2 == nil
 }
 
 // seal binds a token to the query: unit, stage and page size.

@@ -127,7 +127,12 @@ func (s *Simulator) grant(c *call, request tokenRequest, malformed error) (int, 
 	}
 	ttl := s.tokenTTL()
 	token := s.issue("Atza|")
-	s.grants[token] = grant{account: a, until: c.now + ttl}
+	lives := ttl
+	if c.dice.rare(s.faults.EarlyTokenExpiry) {
+		c.line.faults |= faultEarlyTokenExpiry
+		lives = time.Duration((0.1 + 0.8*c.dice.fraction()) * float64(ttl))
+	}
+	s.grants[token] = grant{account: a, until: c.now + lives}
 	s.forgetGrants(c.now)
 	return http.StatusOK, tokenReply{
 		AccessToken: token, RefreshToken: a.RefreshToken, TokenType: "bearer", ExpiresIn: max(1, int(ttl/time.Second)),

@@ -12,6 +12,7 @@ func (s *Simulator) operate(c *call) {
 	write := c.line.operation.write()
 	if write && c.record != nil {
 		s.countWrite(c)
+		s.counts.homes.write(c.unit)
 	}
 	c.line.faults = s.faults.strike(&c.dice, write)
 	if s.before(c) {
@@ -87,7 +88,7 @@ func (s *Simulator) enable(c *call) {
 			return
 		}
 	}
-	if r.on(stage) {
+	if r.on(stage) && !r.held {
 		c.line.applied = linked && !r.linked
 		r.linked = r.linked || linked
 	} else {
@@ -160,7 +161,7 @@ func (s *Simulator) markRead(c *call) {
 	}
 	for _, r := range records {
 		if r.lastWrite < c.line.n { // A write that came after this read was not seen by it.
-			r.unread = false
+			r.unread = ""
 		}
 	}
 }

@@ -49,6 +49,10 @@ func (d *dice) fraction() float64 { return fraction(d.next()) }
 
 func (d *dice) hit(rate float64) bool { return d.fraction() < rate }
 
+// rare is hit without a roll where there is nothing to hit: a fault that is off
+// leaves the rolls of the others as they were.
+func (d *dice) rare(rate float64) bool { return rate > 0 && d.hit(rate) }
+
 func (d *dice) below(n int) int { return int(d.next() % uint64(n)) } //nolint:gosec // n is positive and small
 
 // base32 digits, as in real unit IDs.

@@ -51,8 +51,10 @@ type record struct {
 
 	requests  uint32 // for the dice
 	writes    uint32
-	lastWrite uint64 // its number in the history
-	unread    bool   // written and not read since
+	lastWrite uint64    // its number in the history
+	unread    Operation // the last write, until it is read; "" is none
+	held      bool      // ENABLING by a control: it stays so until it is written to
+	shared    bool      // of a template
 }
 
 // settle lets time pass.
@@ -66,12 +68,19 @@ func (r *record) settle(now time.Duration) {
 }
 
 func (r *record) clear() {
-	r.status, r.stage, r.linked, r.until, r.next = "", "", false, 0, ""
+	r.status, r.stage, r.linked, r.until, r.next, r.held = "", "", false, 0, "", false
+}
+
+// set makes the record as a control wants it, linked.
+func (r *record) set(stage fleet.Stage, status fleet.Status) {
+	r.clear()
+	r.status, r.stage, r.linked = status, stage, true
+	r.held = status == fleet.StatusEnabling
 }
 
 // present reports whether the API shows the record, at the stage asked for.
 func (r *record) present(stage fleet.Stage) bool {
-	return r.status != "" && (stage == "" || stage == r.stage)
+	return r.status != "" && r.skill.exists && (stage == "" || stage == r.stage)
 }
 
 // on reports whether the skill is enabled at stage or on its way there.
@@ -129,7 +138,7 @@ func (s *Simulator) stateOf(u *unit, k *skill, now time.Duration) State {
 	}
 	r.settle(now)
 	st.Writes = int(r.writes)
-	if r.status != "" {
+	if r.present("") {
 		st.Status, st.Stage, st.AccountLink = r.status, r.stage, r.link()
 	}
 	return st

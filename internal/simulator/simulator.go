@@ -3,11 +3,10 @@ package simulator
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
-
-	"fleetd/internal/fleet"
 )
 
 // Simulator is the stand-in. It is an http.Handler; its methods are the same
@@ -26,6 +25,7 @@ type Simulator struct {
 	codes    codes
 	skills   map[string]*skill
 	units    *directory
+	drifts   []Drift // that were injected
 	history  history
 	texts    map[string]string
 	meter    meter
@@ -55,7 +55,12 @@ func New(cfg Config) *Simulator {
 func (s *Simulator) begin() {
 	s.skills, s.texts = map[string]*skill{}, map[string]string{}
 	s.codes = codes{byText: map[string]*code{}}
-	s.units = newDirectory(s.cfg, s.fresh)
+	s.drifts = nil
+	enabled := slices.Concat(baseSkills(s.cfg.SkillsPerUnit), s.cfg.Enabled)
+	for _, e := range enabled {
+		s.skill(e.SkillID).exists = true
+	}
+	s.units = newDirectory(s.cfg, s.extend(&template{}, enabled))
 	s.forget()
 }
 
@@ -72,19 +77,17 @@ func (s *Simulator) forget() {
 		a.meter.setLimit(now, s.limit.RPS)
 	}
 	for i, n := 0, s.units.len(); i < n; i++ {
-		if u := s.units.known(i); u != nil {
-			for _, r := range u.records {
-				r.writes, r.lastWrite, r.unread = 0, 0, false
-			}
+		u := s.units.known(i)
+		if u == nil {
+			continue
 		}
-	}
-}
-
-// fresh gives a new home the enablements that every home starts with.
-func (s *Simulator) fresh(u *unit) {
-	for _, e := range s.cfg.Enabled {
-		r := u.record(s.skill(e.SkillID))
-		r.status, r.stage, r.linked = fleet.StatusEnabled, e.Stage, true
+		u.pages, u.writes, u.wholes = 0, 0, 0
+		if u.template != nil { // Its records were never written.
+			continue
+		}
+		for _, r := range u.records {
+			r.writes, r.lastWrite, r.unread = 0, 0, ""
+		}
 	}
 }
 

@@ -15,10 +15,12 @@ type Stats struct {
 	ByOperation map[Operation]map[string]uint64 `json:"by_operation"` // status -> requests; "0" is a cut connection
 	Faults      map[Fault]uint64                `json:"faults"`
 
+	HomeStats
+
 	Writes              uint64        `json:"writes"`                // could have changed something
 	Applied             uint64        `json:"applied"`               // changed something
 	MaxWrites           int           `json:"max_writes"`            // of any one (unit, skill)
-	DoubleWrites        uint64        `json:"double_writes"`         // without a read since the one before
+	DoubleWrites        uint64        `json:"double_writes"`         // of the same kind as the one before, without a read in between
 	DoubleWriteExamples []DoubleWrite `json:"double_write_examples"` // the first 100
 
 	CodesMinted    uint64 `json:"codes_minted"`
@@ -52,7 +54,7 @@ type Second struct {
 	Refused  int       `json:"refused"`
 }
 
-// DoubleWrite is a write without a read since the write before.
+// DoubleWrite is a write like the one before it, without a read in between.
 type DoubleWrite struct {
 	N       uint64    `json:"n"` // in the history
 	Time    time.Time `json:"time"`
@@ -78,6 +80,7 @@ type counts struct {
 	examples                                          []DoubleWrite
 	codesMinted, codesUsed, codesReused, codesRefused uint64
 	tokenRefreshes, tokenRefusals                     uint64
+	homes                                             HomeStats
 }
 
 // count enters a request in history and counters.
@@ -104,7 +107,7 @@ func (s *Simulator) countWrite(c *call) {
 	c.line.write = true
 	s.counts.writes++
 	s.counts.maxWrites = max(s.counts.maxWrites, r.writes)
-	if r.unread {
+	if r.unread == c.line.operation { // one of the other kind undoes, and repeats nothing
 		c.line.duplicate = true
 		s.counts.doubles++
 		if len(s.counts.examples) < maxDoubleWrites {
@@ -113,7 +116,7 @@ func (s *Simulator) countWrite(c *call) {
 			})
 		}
 	}
-	r.unread, r.lastWrite = true, c.line.n
+	r.unread, r.lastWrite = c.line.operation, c.line.n
 }
 
 // Stats returns the counters. They are exact: no request is in them by half.
@@ -126,7 +129,7 @@ func (s *Simulator) StatsOf(series time.Duration) Stats {
 	defer s.mu.Unlock()
 	now, n := s.now(), &s.counts
 	st := Stats{
-		Since: s.wall(n.since).UTC(), Limit: s.limit, Rates: s.rates(&s.meter, now, series),
+		Since: s.wall(n.since).UTC(), Limit: s.limit, Rates: s.rates(&s.meter, now, series), HomeStats: n.homes,
 		Accounts: map[string]Rates{}, ByOperation: map[Operation]map[string]uint64{}, Faults: map[Fault]uint64{},
 		Writes: n.writes, Applied: n.applied, MaxWrites: int(n.maxWrites), DoubleWrites: n.doubles,
 		DoubleWriteExamples: append([]DoubleWrite{}, n.examples...),

@@ -33,7 +33,7 @@ func TestDoubleWrites(t *testing.T) {
 			require.Equal(c.t, http.StatusTooManyRequests, c.get(unit, skillID).Code)
 			require.NoError(c.t, c.sim.SetLimit(simulator.Limit{}))
 			c.sim.Reset(true)
-			c.disable(unit, skillID, "")
+			c.enable(unit, skillID, "live")
 		}, true},
 		"a write that finds no skill": {func(c *client, unit string) {
 			exists := false
@@ -64,7 +64,7 @@ func TestDoubleWrites(t *testing.T) {
 		unit := c.sim.UnitID(0)
 		c.enable(unit, skillID, "live")
 		tc.between(c, unit)
-		c.disable(unit, skillID, "")
+		c.enable(unit, skillID, "live")
 		st, e := c.sim.Stats(), last(c.sim.History())
 		require.Equal(t, tc.double, e.DuplicateWrite, name)
 		require.Equal(t, tc.double, st.DoubleWrites > 0, name)
@@ -74,6 +74,23 @@ func TestDoubleWrites(t *testing.T) {
 			require.Equal(t, unit, st.DoubleWriteExamples[0].UnitID)
 		}
 	}
+}
+
+// TestAWriteOfTheOtherKindIsNoDoubleWrite undoes what was done without looking,
+// which is what the operator of two rollouts asks for.
+func TestAWriteOfTheOtherKindIsNoDoubleWrite(t *testing.T) {
+	t.Parallel()
+	c := start(t, simulator.Config{Units: 10, Properties: 1})
+	unit := c.sim.UnitID(0)
+	for range 2 {
+		c.enable(unit, skillID, "live")
+		c.disable(unit, skillID, "")
+	}
+	require.Zero(t, c.sim.Stats().DoubleWrites)
+	require.Equal(t, 4, c.sim.Stats().MaxWrites)
+	c.disable(unit, skillID, "")
+	require.EqualValues(t, 1, c.sim.Stats().DoubleWrites)
+	require.True(t, last(c.sim.History()).DuplicateWrite)
 }
 
 // TestAReadThatBeganBeforeTheWriteDoesNotCount has a read under way while a

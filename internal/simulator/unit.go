@@ -13,47 +13,106 @@ const (
 	headDigits = 13  // of which these hold the index
 )
 
-// unit is a home that was asked about. Others exist only as an index.
+// unit is a home that was asked about. Others exist only as an index. There may
+// be a million: its fields are in an order that makes it 64 bytes.
 type unit struct {
-	key       uint64 // stands for the home in every hash
-	index     int    // in the inventory; from cfg.Units on, the extra units
-	id        string // of extra units; the IDs of others are made when needed
-	lists     uint32 // list pages asked for, for the dice
-	removed   bool   // the API does not know it, by ChangeUnit
-	forbidden bool   // 403, by ChangeUnit
-	allowed   bool   // its fate does not apply, by ChangeUnit
-	occupancy fleet.Occupancy
+	key       uint64    // stands for the home in every hash
 	records   []*record // sorted by skill ID
+	template  *template // whose records these are, until one becomes the home's own
+	index     int32     // in the inventory; from cfg.Units on, the extra units
+	lists     uint32    // list pages asked for, for the dice
+	pages     uint32    // list pages answered 200
+	writes    uint32    // that could have changed it
+	wholes    uint16    // lists served to their last page; it stays at the most it can be
+	occupied  bool
+	linked    bool // occupied, and the resident linked an account
+	removed   bool // the API does not know it, by ChangeUnit
+	forbidden bool // 403, by ChangeUnit
+	allowed   bool // its fate does not apply, by ChangeUnit
+	drifted   bool // by Drift
 }
+
+func (u *unit) occupancy() fleet.Occupancy {
+	switch {
+	case u.linked:
+		return fleet.OccupancyLinked
+	case u.occupied:
+		return fleet.OccupancyOccupied
+	}
+	return fleet.OccupancyVacant
+}
+
+func (u *unit) occupy(o fleet.Occupancy) {
+	u.occupied, u.linked = o != fleet.OccupancyVacant, o == fleet.OccupancyLinked
+}
+
+// template is what many homes hold alike, so that they share the memory. A record
+// of it is never changed: unit.record copies it first.
+type template struct{ records []*record }
 
 // directory knows every home. Unit IDs are a function of seed and index and can
 // be read back, so a million homes nobody asked about cost 8 MB.
 type directory struct {
-	seed    uint64
-	size    int
-	touched []*unit          // by index, nil until asked about
-	extras  map[string]*unit // by both spellings
-	extra   []*unit
-	fresh   func(u *unit) // gives a new unit the records it starts with
-	occupy  func(index int) fleet.Occupancy
+	cfg      Config
+	seed     uint64
+	size     int
+	touched  []*unit          // by index, nil until asked about
+	extras   map[string]*unit // by both spellings
+	extra    []extra
+	moved    map[int]*unit // by index: the home that a home was paired anew as
+	template *template     // of homes nobody asked about
 }
 
-func newDirectory(cfg Config, fresh func(*unit)) *directory {
-	d := &directory{seed: cfg.Seed, size: cfg.Units, touched: make([]*unit, cfg.Units), extras: map[string]*unit{}, fresh: fresh}
-	d.occupy = func(i int) fleet.Occupancy { return occupancyAt(cfg, i) }
+// extra is a home that is not one of the generated ones.
+type extra struct {
+	unit  *unit
+	id    string
+	place int // the index whose place in the inventory it took, -1 for none
+}
+
+func newDirectory(cfg Config, base *template) *directory {
+	d := &directory{
+		cfg: cfg, seed: cfg.Seed, size: cfg.Units, touched: make([]*unit, cfg.Units),
+		extras: map[string]*unit{}, moved: map[int]*unit{}, template: base,
+	}
 	for _, id := range cfg.ExtraUnits {
-		d.add(id)
+		d.add(id, base)
 	}
 	return d
 }
 
-// add makes an extra unit.
-func (d *directory) add(id string) {
-	u := &unit{key: hash(hashText(id)), index: d.size + len(d.extra), id: id, occupancy: fleet.OccupancyVacant}
-	d.fresh(u)
-	d.extra = append(d.extra, u)
+// add makes an extra unit that holds what t says.
+func (d *directory) add(id string, t *template) *unit {
+	u := &unit{key: hash(hashText(id)), index: int32(d.size + len(d.extra))} //nolint:gosec // both are far from 2^31
+	u.hold(t)
+	d.extra = append(d.extra, extra{unit: u, id: id, place: -1})
 	d.extras[id] = u
 	d.extras[d.id(u, true)] = u
+	return u
+}
+
+// place is the index in the inventory where u is, -1 for none.
+func (d *directory) place(u *unit) int {
+	if i := int(u.index); i >= d.size {
+		return d.extra[i-d.size].place
+	}
+	return int(u.index)
+}
+
+// replace puts u in the place of another home.
+func (d *directory) replace(old, u *unit) {
+	if place := d.place(old); place >= 0 {
+		d.extra[int(u.index)-d.size].place = place
+		d.moved[place] = u
+	}
+}
+
+// at returns the home that the inventory has at index, or nil if nobody asked about it.
+func (d *directory) at(index int) *unit {
+	if u := d.moved[index]; u != nil {
+		return u
+	}
+	return d.touched[index]
 }
 
 // unitID spells the ID of the home at index. Clients of the real API see the
@@ -80,13 +139,14 @@ func spellingKey(seed uint64, respelled bool) uint64 {
 
 // id spells the ID of u.
 func (d *directory) id(u *unit, respelled bool) string {
+	i := int(u.index)
 	switch {
-	case u.index < d.size:
-		return unitID(d.seed, u.index, respelled)
+	case i < d.size:
+		return unitID(d.seed, i, respelled)
 	case respelled:
 		return string(appendText([]byte(unitPrefix), hash(d.seed, u.key), unitDigits))
 	}
-	return u.id
+	return d.extra[i-d.size].id
 }
 
 // find returns the home with that ID in either spelling, or nil.
@@ -98,10 +158,7 @@ func (d *directory) find(id string) *unit {
 	if !ok {
 		return nil
 	}
-	if d.touched[i] == nil {
-		d.touched[i] = d.make(i)
-	}
-	return d.touched[i]
+	return d.keep(i)
 }
 
 // index reads the index back from a generated ID.
@@ -128,8 +185,9 @@ func (d *directory) index(id string) (int, bool) {
 }
 
 func (d *directory) make(i int) *unit {
-	u := &unit{key: hash(d.seed, uint64(i)), index: i, occupancy: d.occupy(i)} //nolint:gosec // an index is not negative
-	d.fresh(u)
+	u := &unit{key: hash(d.seed, uint64(i)), index: int32(i)} //nolint:gosec // an index is from 0 to maxUnits
+	u.occupy(occupancyAt(d.cfg, i))
+	u.hold(d.template)
 	return u
 }
 
@@ -139,7 +197,7 @@ func (d *directory) len() int { return d.size + len(d.extra) }
 // peek returns the home at index; one that nobody asked about is made and not kept.
 func (d *directory) peek(i int) *unit {
 	if i >= d.size {
-		return d.extra[i-d.size]
+		return d.extra[i-d.size].unit
 	}
 	if u := d.touched[i]; u != nil {
 		return u
@@ -150,18 +208,52 @@ func (d *directory) peek(i int) *unit {
 // known returns the home at index, or nil if nobody asked about it.
 func (d *directory) known(i int) *unit {
 	if i >= d.size {
-		return d.extra[i-d.size]
+		return d.extra[i-d.size].unit
 	}
 	return d.touched[i]
 }
 
-// record returns what u holds of a skill, making it if need be.
+// keep returns the home at index, made and kept if nobody asked about it.
+func (d *directory) keep(i int) *unit {
+	u := d.peek(i)
+	if i < d.size {
+		d.touched[i] = u
+	}
+	return u
+}
+
+// hold makes u hold what t says.
+func (u *unit) hold(t *template) { u.template, u.records = t, t.records }
+
+// record returns what u holds of a skill, to be changed, making it if need be.
 func (u *unit) record(skill *skill) *record {
 	i, ok := u.search(skill.id)
+	if ok && !u.records[i].shared {
+		return u.records[i]
+	}
+	if u.template != nil {
+		u.template, u.records = nil, slices.Clone(u.records)
+	}
 	if !ok {
 		u.records = slices.Insert(u.records, i, &record{skill: skill})
+		return u.records[i]
 	}
-	return u.records[i]
+	own := *u.records[i]
+	own.shared = false
+	u.records[i] = &own
+	return &own
+}
+
+// clear takes every enablement from u.
+func (u *unit) clear() {
+	if u.template != nil {
+		u.template, u.records = nil, nil
+		return
+	}
+	u.records = slices.DeleteFunc(u.records, func(r *record) bool { return r.shared })
+	for _, r := range u.records {
+		r.clear()
+	}
 }
 
 // peek returns what u holds of a skill, or nil.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -13,7 +14,7 @@ import (
 )
 
 // enterprise is the kind of the credential that every account has.
-const enterprise = "enterprise"
+const enterprise = string(fleet.CredentialEnterprise)
 
 // CreateAccount creates an account with its credential and its budget. A repeated
 // call with the same key returns the account as it is now, and true.
@@ -60,21 +61,11 @@ func (s *Store) insertAccount(ctx context.Context, tx pgx.Tx, p AccountParams, s
 	if err != nil {
 		return fmt.Errorf("insert account: %w", err)
 	}
-	secret, err := s.keys.Seal(p.ClientSecret, credentialPlace(id, enterprise, "client_secret"))
+	err = s.insertCredential(ctx, q, id, CredentialParams{
+		Kind: fleet.CredentialEnterprise, ClientID: p.ClientID, ClientSecret: p.ClientSecret, RefreshToken: p.RefreshToken,
+	}, set.rateLimit, set.burst)
 	if err != nil {
 		return err
-	}
-	refresh, err := s.keys.Seal(p.RefreshToken, credentialPlace(id, enterprise, "refresh_token"))
-	if err != nil {
-		return err
-	}
-	err = q.CredentialInsert(ctx, db.CredentialInsertParams{AccountID: id, ClientID: p.ClientID, ClientSecret: secret, RefreshToken: refresh})
-	if err != nil {
-		return fmt.Errorf("insert credential: %w", err)
-	}
-	err = q.BudgetInsert(ctx, db.BudgetInsertParams{AccountID: id, RateLimit: set.rateLimit, Rate: startRate(set.rateLimit), Burst: int32(set.burst)}) //nolint:gosec // At most maxBurst.
-	if err != nil {
-		return fmt.Errorf("insert budget: %w", err)
 	}
 	return notifyAccount(ctx, q, id)
 }
@@ -109,21 +100,25 @@ func (s *Store) ListAccounts(ctx context.Context, f AccountFilter) (accounts []A
 
 func accountOf(row db.AccountListRow) Account {
 	a := row.Account
-	account := Account{
+	return Account{
 		Name: a.Name, Region: a.Region, APIURL: a.ApiUrl, TokenURL: a.TokenUrl, LinkMode: fleet.LinkMode(a.LinkMode),
 		CodeURL: a.CodeUrl, RedirectURIs: a.RedirectUris, ProtectedSkills: a.ProtectedSkills,
 		ClientID: row.ClientID, State: row.State, StateReason: row.StateReason,
-		Budget:    AccountBudget{Rate: row.Rate, Burst: int(row.Burst)},
+		Budget:    budgetOf(row.RateLimit, row.Rate, row.Burst, row.BlockedUntil, row.Now),
 		CreatedAt: a.CreatedAt.UTC(), UpdatedAt: a.UpdatedAt.UTC(),
 	}
-	if row.RateLimit > 0 {
-		account.Budget.Limit = &row.RateLimit
+}
+
+func budgetOf(limit, rate float64, burst int32, blockedUntil, now time.Time) AccountBudget {
+	budget := AccountBudget{Rate: rate, Burst: int(burst)}
+	if limit > 0 {
+		budget.Limit = &limit
 	}
-	if row.BlockedUntil.After(row.Now) {
-		until := row.BlockedUntil.UTC()
-		account.Budget.BlockedUntil = &until
+	if blockedUntil.After(now) {
+		until := blockedUntil.UTC()
+		budget.BlockedUntil = &until
 	}
-	return account
+	return budget
 }
 
 // SetAccount changes what p names and leaves the rest. Every process hears of it
@@ -131,12 +126,9 @@ func accountOf(row db.AccountListRow) Account {
 func (s *Store) SetAccount(ctx context.Context, name string, p AccountPatch, by fleet.Actor) (Account, error) {
 	err := s.inTx(ctx, func(tx pgx.Tx) error {
 		q := db.New(tx)
-		row, err := q.AccountLock(ctx, name)
-		if errors.Is(err, pgx.ErrNoRows) {
-			return noAccount(name)
-		}
+		row, err := lockAccount(ctx, q, name)
 		if err != nil {
-			return fmt.Errorf("lock account: %w", err)
+			return err
 		}
 		set, changed, err := patchAccountSettings(row, p)
 		if err != nil {
@@ -155,7 +147,7 @@ func (s *Store) SetAccount(ctx context.Context, name string, p AccountPatch, by 
 		if err := s.setCredential(ctx, q, row.ID, p); err != nil {
 			return err
 		}
-		if err := setBudget(ctx, q, row.ID, p); err != nil {
+		if err := setBudget(ctx, q, row.ID, enterprise, p.Rate, p.Burst); err != nil {
 			return err
 		}
 		if err := notifyAccount(ctx, q, row.ID); err != nil {
@@ -187,28 +179,28 @@ func (s *Store) setCredential(ctx context.Context, q *db.Queries, id int64, p Ac
 			return err
 		}
 	}
-	if err := q.CredentialSet(ctx, set); err != nil {
+	if _, err := q.CredentialSet(ctx, set); err != nil {
 		return fmt.Errorf("set credential: %w", err)
 	}
 	return nil
 }
 
-// setBudget changes rate and burst. A new rate without a burst gets the burst that
-// suits it.
-func setBudget(ctx context.Context, q *db.Queries, id int64, p AccountPatch) error {
-	if p.Rate == nil && p.Burst == nil {
+// setBudget changes rate and burst, which were checked before. A new rate without a
+// burst gets the burst that suits it.
+func setBudget(ctx context.Context, q *db.Queries, id int64, kind string, rate *string, burst *int) error {
+	if rate == nil && burst == nil {
 		return nil
 	}
 	var err error
-	if p.Rate != nil {
-		limit, _ := parseRate(*p.Rate) // patchAccountSettings has read it before
-		burst := defaultBurst(limit)
-		if p.Burst != nil {
-			burst = *p.Burst
+	if rate != nil {
+		limit, _ := parseRate(*rate)
+		size := defaultBurst(limit)
+		if burst != nil {
+			size = *burst
 		}
-		err = q.BudgetSetRate(ctx, db.BudgetSetRateParams{AccountID: id, RateLimit: limit, Burst: int32(burst)}) //nolint:gosec // At most maxBurst.
+		err = q.BudgetSetRate(ctx, db.BudgetSetRateParams{AccountID: id, Kind: kind, RateLimit: limit, Burst: int32(size)}) //nolint:gosec // At most maxBurst.
 	} else {
-		err = q.BudgetSetBurst(ctx, db.BudgetSetBurstParams{AccountID: id, Burst: int32(*p.Burst)}) //nolint:gosec // At most maxBurst.
+		err = q.BudgetSetBurst(ctx, db.BudgetSetBurstParams{AccountID: id, Kind: kind, Burst: int32(*burst)}) //nolint:gosec // At most maxBurst.
 	}
 	if err != nil {
 		return fmt.Errorf("set budget: %w", err)
@@ -224,12 +216,9 @@ func setBudget(ctx context.Context, q *db.Queries, id int64, p AccountPatch) err
 func (s *Store) DeleteAccount(ctx context.Context, name string, units bool, reason string, by fleet.Actor) error {
 	err := s.inTx(ctx, func(tx pgx.Tx) error {
 		q := db.New(tx)
-		row, err := q.AccountLock(ctx, name)
-		if errors.Is(err, pgx.ErrNoRows) {
-			return noAccount(name)
-		}
+		row, err := lockAccount(ctx, q, name)
 		if err != nil {
-			return fmt.Errorf("lock account: %w", err)
+			return err
 		}
 		hadRollouts, err := q.AccountHasRollouts(ctx, row.ID)
 		if err != nil {
@@ -244,6 +233,9 @@ func (s *Store) DeleteAccount(ctx context.Context, name string, units bool, reas
 		}
 		if err := q.AccountDeleteAudits(ctx, row.ID); err != nil {
 			return fmt.Errorf("delete audits: %w", err)
+		}
+		if err := q.AccountDeleteDesiredChanges(ctx, row.ID); err != nil {
+			return fmt.Errorf("delete the changes of what was desired: %w", err)
 		}
 		if err := q.AccountDelete(ctx, row.ID); err != nil {
 			return fmt.Errorf("delete account: %w", err)
@@ -272,6 +264,12 @@ func deleteUnits(ctx context.Context, q *db.Queries, row db.Account, yes bool) e
 	}
 	if err := q.AccountDeleteObserved(ctx, row.ID); err != nil {
 		return fmt.Errorf("delete what was seen on units: %w", err)
+	}
+	if err := q.AccountDeleteDesired(ctx, row.ID); err != nil {
+		return fmt.Errorf("delete what is desired on units: %w", err)
+	}
+	if err := q.AccountDeleteDesiredHistory(ctx, row.ID); err != nil {
+		return fmt.Errorf("delete what was desired on units: %w", err)
 	}
 	if _, err := q.AccountDeleteUnits(ctx, row.ID); err != nil {
 		return fmt.Errorf("delete units: %w", err)

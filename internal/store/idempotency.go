@@ -5,12 +5,28 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"fleetd/internal/fleet"
 	"fleetd/internal/store/db"
 )
+
+// IdempotencyAge is how long a key is remembered at least, as the API promises.
+const IdempotencyAge = 24 * time.Hour
+
+// ForgetIdempotencyKeys deletes keys that are older than IdempotencyAge, the oldest
+// first and at most so many: fewer deleted than that means that none is left.
+func (s *Store) ForgetIdempotencyKeys(ctx context.Context, most int) (int, error) {
+	n, err := s.q().IdempotencyForget(ctx, db.IdempotencyForgetParams{
+		AgeSeconds: IdempotencyAge.Seconds(), MaxRows: int32(most), //nolint:gosec // A batch is small.
+	})
+	if err != nil {
+		return 0, mapError(fmt.Errorf("forget idempotency keys: %w", err))
+	}
+	return int(n), nil
+}
 
 // claimIdempotency takes a key for a creating call inside its transaction. It
 // returns the object the key's first call created ("" when this is that call,

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -15,8 +16,9 @@ import (
 type Metrics struct {
 	Targets  []db.TargetTotalsRow
 	Rollouts []StateCount
-	Open     []AccountStateCount
-	Queue    []QueueCount
+	Open     []AccountStateCount // of every account in every state
+	Queue    []QueueCount        // only where there are jobs
+	Accounts []int64             // the ID of every account
 	Audits   []AuditMetrics
 }
 
@@ -48,8 +50,14 @@ type QueueCount struct {
 	N     int64
 }
 
+// OpenJobStates are the states of River jobs that have not ended.
+func OpenJobStates() []string {
+	return []string{"available", "pending", "retryable", "running", "scheduled"}
+}
+
 // Metrics reads what a scrape shows. What it costs grows with rollouts and
-// accounts, not with their targets. Every rollout state is in it, also at zero.
+// accounts, not with their targets. Every rollout state is in it, and every target
+// state of each account, also at zero.
 func (s *Store) Metrics(ctx context.Context) (Metrics, error) {
 	var m Metrics
 	q := s.q()
@@ -68,11 +76,40 @@ func (s *Store) Metrics(ctx context.Context) (Metrics, error) {
 	for _, state := range fleet.RolloutStates() {
 		m.Rollouts = append(m.Rollouts, StateCount{State: string(state), N: byState[string(state)]})
 	}
+	if err := errors.Join(m.readOpen(ctx, q), m.readAudits(ctx, q)); err != nil {
+		return m, mapError(err)
+	}
+	rows, err := s.pool.Query(ctx, `
+		SELECT queue, state::text, count(*)
+		FROM river_job
+		WHERE state = ANY ($1::text[]::river_job_state[])
+		GROUP BY queue, state`, OpenJobStates())
+	if err != nil {
+		return m, mapError(fmt.Errorf("count jobs: %w", err))
+	}
+	if m.Queue, err = pgx.CollectRows(rows, pgx.RowToStructByPos[QueueCount]); err != nil {
+		return m, mapError(fmt.Errorf("count jobs: %w", err))
+	}
+	return m, nil
+}
+
+// readOpen reads the accounts and the targets of their open rollouts.
+func (m *Metrics) readOpen(ctx context.Context, q *db.Queries) error {
+	accounts, err := q.AccountNames(ctx)
+	if err != nil {
+		return fmt.Errorf("list accounts: %w", err)
+	}
 	open, err := q.RolloutTargetCounts(ctx)
 	if err != nil {
-		return m, mapError(fmt.Errorf("count targets: %w", err))
+		return fmt.Errorf("count targets: %w", err)
 	}
+	byAccount := map[string]db.RolloutTargetCountsRow{}
 	for _, r := range open {
+		byAccount[r.Account] = r
+	}
+	for _, a := range accounts {
+		m.Accounts = append(m.Accounts, a.ID)
+		r := byAccount[a.Name] // all zero where nothing is open
 		for _, c := range []StateCount{
 			{State: string(fleet.TargetPending), N: r.Pending},
 			{State: string(fleet.TargetQueued), N: r.Queued},
@@ -83,23 +120,16 @@ func (s *Store) Metrics(ctx context.Context) (Metrics, error) {
 			{State: string(fleet.TargetSkipped), N: r.Skipped},
 			{State: string(fleet.TargetCanceled), N: r.Canceled},
 		} {
-			m.Open = append(m.Open, AccountStateCount{Account: r.Account, State: c.State, N: c.N})
+			m.Open = append(m.Open, AccountStateCount{Account: a.Name, State: c.State, N: c.N})
 		}
 	}
-	rows, err := s.pool.Query(ctx, `
-		SELECT queue, state::text, count(*)
-		FROM river_job
-		WHERE state IN ('available', 'pending', 'retryable', 'running', 'scheduled')
-		GROUP BY queue, state`)
-	if err != nil {
-		return m, mapError(fmt.Errorf("count jobs: %w", err))
-	}
-	if m.Queue, err = pgx.CollectRows(rows, pgx.RowToStructByPos[QueueCount]); err != nil {
-		return m, mapError(fmt.Errorf("count jobs: %w", err))
-	}
+	return nil
+}
+
+func (m *Metrics) readAudits(ctx context.Context, q *db.Queries) error {
 	audits, err := q.AuditLastEnded(ctx)
 	if err != nil {
-		return m, mapError(fmt.Errorf("read the last audits: %w", err))
+		return fmt.Errorf("read the last audits: %w", err)
 	}
 	for _, r := range audits {
 		m.Audits = append(m.Audits, AuditMetrics{
@@ -109,5 +139,5 @@ func (s *Store) Metrics(ctx context.Context) (Metrics, error) {
 			},
 		})
 	}
-	return m, nil
+	return nil
 }

@@ -164,7 +164,7 @@ func newRollout(r db.RolloutByIDRow, now time.Time) Rollout {
 		MaxFailures: int(row.MaxFailures), Failures: rollout.Failures(counts, int(row.Acknowledged)), Requests: row.Requests, Throttled: row.Throttled,
 		Price:     Price{Requests: row.PriceRequests, Minutes: row.PriceMinutes},
 		CreatedAt: row.CreatedAt.UTC(), StartedAt: utc(row.StartedAt), EndedAt: utc(row.EndedAt),
-		CreatedBy: row.CreatedBy, Reason: row.Reason,
+		CreatedBy: row.CreatedBy, Reason: row.Reason, Origin: fleet.RolloutOrigin(row.Origin),
 	}
 	switch out.State {
 	case fleet.RolloutRunning, fleet.RolloutWaiting, fleet.RolloutScheduled:

@@ -22,6 +22,10 @@ const (
 	DefaultObservationMaxAge = 24 * time.Hour
 )
 
+// MaxVerifyTimeout is the longest that a write may be given to show. What has not
+// shown by then never will, and its target would keep the rollout open.
+const MaxVerifyTimeout = 7 * 24 * time.Hour
+
 // PlanRollout says what a rollout would do and cost. It is made by the code that
 // creates, in a transaction that is rolled back, so the two cannot disagree.
 func (s *Store) PlanRollout(ctx context.Context, p RolloutParams) (Plan, error) {
@@ -238,7 +242,7 @@ func (d *rolloutDraft) fillInsert(p RolloutParams, g guardrails, acc draftedAcco
 		Selector: d.plan.Selector, Targets: int32(d.plan.Targets), WaveEnds: int32s(ends), SoakMs: p.Soak.Milliseconds(),
 		MaxFailures: int32(d.plan.MaxFailures), Timezone: p.Timezone, StartAt: timeOrNil(p.StartAt),
 		VerifyTimeoutMs: p.VerifyTimeout.Milliseconds(), IncludeOccupied: p.IncludeOccupied, Weight: int32(p.Weight),
-		PriceRequests: d.plan.Price.Requests, PriceMinutes: d.plan.Price.Minutes,
+		PriceRequests: d.plan.Price.Requests, PriceMinutes: d.plan.Price.Minutes, Origin: string(p.Origin),
 		NPending: int32(d.plan.Targets - skipped), NSkipped: int32(skipped),
 	}
 	if !p.ObservationAny {

@@ -119,6 +119,7 @@ func TestCreateRolloutRefuses(t *testing.T) {
 		"a time zone that is none":       {func(p *store.RolloutParams) { p.Window, p.Timezone = "22:00-06:00", "Mars/Olympus" }, "", "timezone", "IANA"},
 		"the server's own time zone":     {func(p *store.RolloutParams) { p.Window, p.Timezone = "22:00-06:00", "Local" }, "", "timezone", "IANA"},
 		"a deadline that is too short":   {func(p *store.RolloutParams) { p.VerifyTimeout = time.Millisecond }, "", "verify-timeout", "1s or more"},
+		"a deadline that is too far":     {func(p *store.RolloutParams) { p.VerifyTimeout = store.MaxVerifyTimeout + 1 }, "", "verify-timeout", "168h (7 days) or less"},
 		"an age below zero":              {func(p *store.RolloutParams) { p.ObservationMaxAge = -1 }, "", "observation-max-age", "negative"},
 		"a weight out of bounds":         {func(p *store.RolloutParams) { p.Weight = 1001 }, "", "weight", "1 to 1000"},
 		"units that another rollout has": {func(p *store.RolloutParams) { p.SkillID, p.Selector = "amzn1.ask.skill.other", "property=maple-1" }, fleet.CodeConflict, "", "under way"},

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -42,7 +41,7 @@ func parseGuardrails(p *RolloutParams) (guardrails, error) {
 		return g, fleet.Invalidf("action", "%q is no action; use enable or disable", p.Action)
 	case !slices.Contains(fleet.Stages(), p.Stage):
 		return g, fleet.Invalidf("stage", "%q is no stage; use development, certification or live", p.Stage)
-	case !validSkillID(p.SkillID):
+	case !fleet.ValidSkillID(p.SkillID):
 		return g, fleet.Invalidf("skill", "%q is no skill ID: it has 1 to 255 characters without spaces, such as amzn1.ask.skill.0f4a...", p.SkillID)
 	case p.Weight < 1 || p.Weight > 1000:
 		return g, fleet.Invalidf("weight", "%d is no weight; use 1 to 1000", p.Weight)
@@ -50,6 +49,8 @@ func parseGuardrails(p *RolloutParams) (guardrails, error) {
 		return g, fleet.Invalidf("soak", "%v is negative; use a duration such as 10m", p.Soak)
 	case p.VerifyTimeout < time.Second:
 		return g, fleet.Invalidf("verify-timeout", "%v is too short; use 1s or more", p.VerifyTimeout)
+	case p.VerifyTimeout > MaxVerifyTimeout:
+		return g, fleet.Invalidf("verify-timeout", "%v is too long for a write to show; use 168h (7 days) or less", p.VerifyTimeout)
 	case p.ObservationMaxAge < 0:
 		return g, fleet.Invalidf("observation-max-age", "%v is negative; use a duration such as 24h, or any", p.ObservationMaxAge)
 	case p.Selector != "" && len(p.UnitIDs) > 0:
@@ -79,14 +80,14 @@ func parseGuardrails(p *RolloutParams) (guardrails, error) {
 	return g, nil
 }
 
-func validSkillID(s string) bool {
-	return len(s) >= 1 && len(s) <= 255 && !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' })
-}
-
 // pickUnits fills the temporary table "picked" with the units of a rollout, in
 // the order they will be released in (that of the inventory, or of the units
 // file), each with what is known of it. It returns the selector as it is kept.
 func pickUnits(ctx context.Context, tx pgx.Tx, p RolloutParams, acc draftedAccount, skill int32) (string, error) {
+	// A repair makes several rollouts in one transaction.
+	if _, err := tx.Exec(ctx, "DROP TABLE IF EXISTS pg_temp.picked"); err != nil {
+		return "", fmt.Errorf("pick units: %w", err)
+	}
 	_, err := tx.Exec(ctx, `
 		CREATE TEMPORARY TABLE picked (
 			seq integer NOT NULL, unit_id bigint NOT NULL, property text NOT NULL, class text NOT NULL, before jsonb
@@ -109,6 +110,9 @@ func pickUnits(ctx context.Context, tx pgx.Tx, p RolloutParams, acc draftedAccou
 		args = append(args, p.UnitIDs)
 		from = fmt.Sprintf("unnest($%d::text[]) WITH ORDINALITY AS f (unit_id, n) JOIN units AS u ON u.unit_id = f.unit_id", len(args))
 		order, where, selector = "f.n", "true", fmt.Sprintf("units file (%d units)", len(p.UnitIDs))
+		if p.Origin == fleet.OriginRepair {
+			selector = fmt.Sprintf("drift (%d findings)", len(p.UnitIDs))
+		}
 	} else {
 		sel, err := fleet.ParseSelector(p.Selector)
 		if err != nil {
@@ -140,14 +144,15 @@ SELECT
         WHEN u.occupancy <> 'vacant' AND NOT $6::boolean THEN 'occupied'
         WHEN o.status = '' THEN CASE WHEN $7::bigint IS NULL THEN 'write' ELSE 'read' END
         WHEN $7::bigint IS NOT NULL AND o.observed_at < now() - make_interval(secs => $7::bigint / 1000.0) THEN 'read'
-        WHEN $3::text = 'enable' AND o.status = 'ENABLED' AND o.stage = $4::text
+        WHEN $3::text = 'enable' AND o.status = 'ENABLED' AND o.stage IN ('', $4::text)
             AND ($5::text = 'none' OR o.account_link IN ('', 'LINKED')) THEN 'already'
         WHEN $3::text = 'disable' AND (
             o.status IN ('ABSENT', 'DISABLED', 'NO_ASSOCIATION') OR (o.status = 'ENABLED' AND o.stage NOT IN ('', $4::text))
         ) THEN 'already'
-        WHEN $3::text = 'enable' AND o.status NOT IN (
+        WHEN $3::text = 'enable' AND $7::bigint IS NOT NULL AND o.status NOT IN (
             'ABSENT', 'NO_ASSOCIATION', 'DISABLED', 'DISABLING_FAILED', 'ENABLED', 'ENABLING_FAILED'
         ) THEN 'read'
+        WHEN $3::text = 'enable' AND o.status = 'ENABLING' AND o.stage IN ('', $4::text) THEN 'read'
         WHEN $3::text = 'disable' AND o.status = 'DISABLING' THEN 'read'
         ELSE 'write'
     END,

@@ -38,7 +38,7 @@ func (s *Store) TickRollout(ctx context.Context, id int64, p TickParams) (TickRe
 	var out TickResult
 	err := s.inTx(ctx, func(tx pgx.Tx) error {
 		q := db.New(tx)
-		locked, err := q.RolloutLock(ctx, id)
+		locked, err := q.RolloutLock(ctx, db.RolloutLockParams{Commit: commitLazily, ID: id})
 		if errors.Is(err, pgx.ErrNoRows) || (err == nil && locked.Rollout.EndedAt != nil) {
 			return nil
 		}
@@ -64,8 +64,8 @@ type ticking struct {
 	row    db.Rollout // as it becomes
 	win    zones
 	params TickParams
-	picked []int32 // the next pending targets of the wave,
-	most   int     // at most so many
+	picked []db.TargetPickRow // the next pending targets of the wave,
+	most   int                // at most so many
 }
 
 func (s *Store) tick(
@@ -149,19 +149,23 @@ func (t *ticking) snapshot(ctx context.Context) (rollout.Snapshot, error) {
 	s.PendingInWave = len(t.picked) > 0
 	t.row.NextSeq = max(row.NextSeq, end+1)
 	if s.PendingInWave {
-		t.row.NextSeq = t.picked[0]
+		t.row.NextSeq = t.picked[0].Seq
 	}
 	return s, nil
 }
 
 // release queues the next targets of the wave and gives each a job.
 func (t *ticking) release(ctx context.Context, d rollout.Decision) (int, error) {
-	seqs, err := t.pick(ctx, d)
-	if err != nil || len(seqs) == 0 {
+	picked, err := t.pick(ctx, d)
+	if err != nil || len(picked) == 0 {
 		return 0, err
 	}
+	seqs, units := make([]int32, len(picked)), make([]int64, len(picked))
+	for i, p := range picked {
+		seqs[i], units[i] = p.Seq, p.UnitID
+	}
 	rows, err := t.q.TargetQueue(ctx, db.TargetQueueParams{
-		RolloutID: t.row.ID, IncludeOccupied: t.row.IncludeOccupied, Seqs: seqs,
+		RolloutID: t.row.ID, IncludeOccupied: t.row.IncludeOccupied, Seqs: seqs, UnitIds: units,
 	})
 	if err != nil {
 		return 0, fmt.Errorf("release targets: %w", err)
@@ -192,22 +196,29 @@ func (t *ticking) release(ctx context.Context, d rollout.Decision) (int, error) 
 
 // pick finds the targets to release, in order: those the snapshot found, unless they
 // are of another wave by now or have to be of open zones.
-func (t *ticking) pick(ctx context.Context, d rollout.Decision) (seqs []int32, err error) {
+func (t *ticking) pick(ctx context.Context, d rollout.Decision) (picked []db.TargetPickRow, err error) {
 	end, most := t.row.WaveEnds[d.WaveIndex], int32(d.Release) //nolint:gosec // Bounded by the horizon.
 	switch {
 	case t.win.byZone:
-		seqs, err = t.q.TargetPickInZones(ctx, db.TargetPickInZonesParams{
+		rows, err := t.q.TargetPickInZones(ctx, db.TargetPickInZonesParams{
 			RolloutID: t.row.ID, NextSeq: t.row.NextSeq, WaveEnd: end, Zones: t.win.names, MaxRows: most,
 		})
+		if err != nil {
+			return nil, fmt.Errorf("pick targets: %w", err)
+		}
+		for _, r := range rows {
+			picked = append(picked, db.TargetPickRow(r))
+		}
+		return picked, nil
 	case d.WaveIndex == int(t.row.WaveIndex) && d.Release <= t.most && !d.Recall:
-		seqs = t.picked[:min(len(t.picked), d.Release)]
+		return t.picked[:min(len(t.picked), d.Release)], nil
 	default:
-		seqs, err = t.q.TargetPick(ctx, db.TargetPickParams{RolloutID: t.row.ID, NextSeq: t.row.NextSeq, WaveEnd: end, MaxRows: most})
+		picked, err = t.q.TargetPick(ctx, db.TargetPickParams{RolloutID: t.row.ID, NextSeq: t.row.NextSeq, WaveEnd: end, MaxRows: most})
 	}
 	if err != nil {
 		return nil, fmt.Errorf("pick targets: %w", err)
 	}
-	return seqs, nil
+	return picked, nil
 }
 
 // save writes the row where it changed.

@@ -28,6 +28,7 @@ type RolloutParams struct {
 	ObservationAny    bool          // any age will do: never read before writing
 	Weight            int           // zero: 1
 	Reason            string
+	Origin            fleet.RolloutOrigin // what it is made from; empty: a person asked
 }
 
 // Plan is what a rollout would do, made by the code that does it.
@@ -113,6 +114,9 @@ type Rollout struct {
 	EndedAt     *time.Time         `json:"ended_at"`
 	CreatedBy   string             `json:"created_by"`
 	Reason      string             `json:"reason"`
+
+	// Origin is what it was made from: repair, rollback, or empty for a person's own.
+	Origin fleet.RolloutOrigin `json:"origin"`
 }
 
 // Target is one unit of a rollout; the contract's JSON.

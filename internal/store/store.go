@@ -89,6 +89,9 @@ var constraintMessages = map[string]fleet.Error{
 	"credentials_kind_check": {
 		Code: fleet.CodeInvalid, Field: "kind", Message: "the kind of a credential must be enterprise, developer or customer",
 	},
+	"credentials_vendor_id_check": {
+		Code: fleet.CodeInvalid, Field: "vendor_id", Message: "a developer credential needs a vendor ID, and no other has one",
+	},
 	"budgets_rate_limit_check": {
 		Code: fleet.CodeInvalid, Field: "rate", Message: "the rate must be auto or a number above 0",
 	},

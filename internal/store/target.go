@@ -54,7 +54,7 @@ func (s *Store) ClaimTargets(ctx context.Context, processID int64, claims []Clai
 	}
 	params.Ids = unique(params.RolloutIds)
 	var rows []db.TargetClaimRow
-	err := s.inLedger(ctx, params.Ids, func(tx pgx.Tx) (err error) {
+	err := s.inLedger(ctx, commitDurably, params.Ids, func(tx pgx.Tx) (err error) {
 		rows, err = db.New(tx).TargetClaim(ctx, params)
 		return err
 	})
@@ -80,13 +80,22 @@ func (s *Store) ClaimTargets(ctx context.Context, processID int64, claims []Clai
 	return claimed, s.lookAtUnits(ctx, claimed, sights)
 }
 
+// What a transaction's commit waits for. A claim must not be lost: it is the intent
+// that is recorded before a write leaves. Anything else that Postgres may lose in the
+// last moments before a crash is found and done again: a target without its record is
+// read, a release is made anew.
+const (
+	commitDurably = "on"
+	commitLazily  = "off"
+)
+
 // inLedger runs f under the locks of some rollouts. They are taken by a statement of
 // their own: the one that follows must see what was committed while they were waited
 // for. With both in one, Postgres checks the counts' constraints on the row as it was
 // before the wait, and a storm of claims and adoptions broke them.
-func (s *Store) inLedger(ctx context.Context, ids []int64, f func(tx pgx.Tx) error) error {
+func (s *Store) inLedger(ctx context.Context, commit string, ids []int64, f func(tx pgx.Tx) error) error {
 	return pgx.BeginFunc(ctx, s.ledger, func(tx pgx.Tx) error {
-		if _, err := db.New(tx).RolloutLockMany(ctx, ids); err != nil {
+		if _, err := db.New(tx).RolloutLockMany(ctx, db.RolloutLockManyParams{Commit: commit, Ids: ids}); err != nil {
 			return fmt.Errorf("lock rollouts: %w", err)
 		}
 		return f(tx)
@@ -96,7 +105,7 @@ func (s *Store) inLedger(ctx context.Context, ids []int64, f func(tx pgx.Tx) err
 // lookAtUnits adds to claimed targets what is known of their units. When it fails
 // the targets stay claimed and unwritten-to: their jobs run again and read first.
 func (s *Store) lookAtUnits(ctx context.Context, claimed []ClaimedTarget, sights db.TargetSightsParams) error {
-	rows, err := s.q().TargetSights(ctx, sights)
+	rows, err := db.New(s.ledger).TargetSights(ctx, sights)
 	if err != nil {
 		return mapError(fmt.Errorf("look at units: %w", err))
 	}
@@ -204,7 +213,7 @@ func (s *Store) RecordTargets(ctx context.Context, processID int64, records []Ta
 			return mapError(fmt.Errorf("forget observations: %w", err))
 		}
 	}
-	err = s.inLedger(ctx, unique(ids), func(tx pgx.Tx) error {
+	err = s.inLedger(ctx, commitLazily, unique(ids), func(tx pgx.Tx) error {
 		_, err := tx.Exec(ctx, recordSQL, unique(ids), body, processID, seqs)
 		return err
 	})
@@ -241,7 +250,7 @@ type Enqueue func(ctx context.Context, tx pgx.Tx, refs []TargetRef) error
 // liveJobs are the targets that a River job will run, or is running in a process
 // that lives.
 const liveJobs = `
-SELECT (args ->> 'rollout_id')::bigint, (args ->> 'seq')::integer
+SELECT (args ->> 'rollout_id')::bigint, jsonb_array_elements_text(args -> 'seqs')::integer
 FROM river_job
 WHERE kind = 'target'
     AND (
@@ -290,7 +299,7 @@ func (s *Store) AdoptOrphans(ctx context.Context) (int, error) {
 	for id, p := range orphans {
 		err := s.inTx(ctx, func(tx pgx.Tx) error {
 			q := db.New(tx)
-			locked, err := q.RolloutLock(ctx, id)
+			locked, err := q.RolloutLock(ctx, db.RolloutLockParams{Commit: commitDurably, ID: id})
 			if err != nil {
 				return fmt.Errorf("lock rollout: %w", err)
 			}

@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"fleetd/internal/fleet"
+	"fleetd/internal/store/db"
 )
 
 // mergeUnits adds, changes, restores and prunes. The import lock keeps other
@@ -61,7 +62,26 @@ func (imp *unitImport) mergeUnits(ctx context.Context, tx pgx.Tx) error {
 	r.Added = int(added.RowsAffected())
 	r.Unchanged = r.Rows - r.Added - r.Changed - r.Restored
 	if imp.params.Prune {
-		return imp.prune(ctx, tx, live)
+		if err := imp.prune(ctx, tx, live); err != nil {
+			return err
+		}
+	}
+	return imp.carryDrift(ctx, tx)
+}
+
+// carryDrift keeps the open findings of the account as its units are now: they name
+// the property that the unit is in, and a unit that is no longer there has none.
+func (imp *unitImport) carryDrift(ctx context.Context, tx pgx.Tx) error {
+	q := db.New(tx)
+	if imp.result.Changed+imp.result.Restored > 0 {
+		if err := q.DriftCarryProperties(ctx, imp.accountID); err != nil {
+			return fmt.Errorf("carry properties to findings: %w", err)
+		}
+	}
+	if imp.result.Removed > 0 {
+		if err := q.DriftResolveRemoved(ctx, imp.accountID); err != nil {
+			return fmt.Errorf("resolve findings of removed units: %w", err)
+		}
 	}
 	return nil
 }

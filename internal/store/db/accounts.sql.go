@@ -325,6 +325,18 @@ func (q *Queries) AccountNotify(ctx context.Context, accountID string) error {
 	return err
 }
 
+const accountTouch = `-- name: AccountTouch :exec
+UPDATE accounts
+SET updated_at = now()
+WHERE id = $1
+`
+
+// Every process hears of it, and looks at its credentials anew.
+func (q *Queries) AccountTouch(ctx context.Context, id int64) error {
+	_, err := q.db.Exec(ctx, accountTouch, id)
+	return err
+}
+
 const accountUpdate = `-- name: AccountUpdate :exec
 UPDATE accounts
 SET
@@ -364,9 +376,26 @@ func (q *Queries) AccountUpdate(ctx context.Context, arg AccountUpdateParams) er
 	return err
 }
 
+const budgetDelete = `-- name: BudgetDelete :exec
+DELETE FROM budgets
+WHERE account_id = $1
+    AND kind = $2
+`
+
+type BudgetDeleteParams struct {
+	AccountID int64
+	Kind      string
+}
+
+func (q *Queries) BudgetDelete(ctx context.Context, arg BudgetDeleteParams) error {
+	_, err := q.db.Exec(ctx, budgetDelete, arg.AccountID, arg.Kind)
+	return err
+}
+
 const budgetInsert = `-- name: BudgetInsert :exec
 INSERT INTO budgets (
     account_id,
+    kind,
     rate_limit,
     rate,
     burst,
@@ -377,6 +406,7 @@ INSERT INTO budgets (
     $2,
     $3,
     $4,
+    $5,
     to_timestamp(0),
     to_timestamp(0)
 )
@@ -384,6 +414,7 @@ INSERT INTO budgets (
 
 type BudgetInsertParams struct {
 	AccountID int64
+	Kind      string
 	RateLimit float64
 	Rate      float64
 	Burst     int32
@@ -392,6 +423,7 @@ type BudgetInsertParams struct {
 func (q *Queries) BudgetInsert(ctx context.Context, arg BudgetInsertParams) error {
 	_, err := q.db.Exec(ctx, budgetInsert,
 		arg.AccountID,
+		arg.Kind,
 		arg.RateLimit,
 		arg.Rate,
 		arg.Burst,
@@ -405,16 +437,17 @@ SET
     burst = $1,
     updated_at = now()
 WHERE account_id = $2
-    AND kind = 'enterprise'
+    AND kind = $3
 `
 
 type BudgetSetBurstParams struct {
 	Burst     int32
 	AccountID int64
+	Kind      string
 }
 
 func (q *Queries) BudgetSetBurst(ctx context.Context, arg BudgetSetBurstParams) error {
-	_, err := q.db.Exec(ctx, budgetSetBurst, arg.Burst, arg.AccountID)
+	_, err := q.db.Exec(ctx, budgetSetBurst, arg.Burst, arg.AccountID, arg.Kind)
 	return err
 }
 
@@ -428,17 +461,23 @@ SET
     learnt = CASE WHEN rate_limit = $1::double precision THEN learnt ELSE '{}' END,
     updated_at = now()
 WHERE account_id = $3
-    AND kind = 'enterprise'
+    AND kind = $4
 `
 
 type BudgetSetRateParams struct {
 	RateLimit float64
 	Burst     int32
 	AccountID int64
+	Kind      string
 }
 
 // A rate of auto begins with the rate that was sent at before, and learns anew.
 func (q *Queries) BudgetSetRate(ctx context.Context, arg BudgetSetRateParams) error {
-	_, err := q.db.Exec(ctx, budgetSetRate, arg.RateLimit, arg.Burst, arg.AccountID)
+	_, err := q.db.Exec(ctx, budgetSetRate,
+		arg.RateLimit,
+		arg.Burst,
+		arg.AccountID,
+		arg.Kind,
+	)
 	return err
 }

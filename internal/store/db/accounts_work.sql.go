@@ -10,6 +10,39 @@ import (
 	"time"
 )
 
+const accountNames = `-- name: AccountNames :many
+SELECT
+    id,
+    name
+FROM accounts
+ORDER BY id
+`
+
+type AccountNamesRow struct {
+	ID   int64
+	Name string
+}
+
+func (q *Queries) AccountNames(ctx context.Context) ([]AccountNamesRow, error) {
+	rows, err := q.db.Query(ctx, accountNames)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []AccountNamesRow{}
+	for rows.Next() {
+		var i AccountNamesRow
+		if err := rows.Scan(&i.ID, &i.Name); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const accountWork = `-- name: AccountWork :many
 SELECT
     accounts.id,

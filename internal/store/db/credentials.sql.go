@@ -10,6 +10,25 @@ import (
 	"time"
 )
 
+const credentialDelete = `-- name: CredentialDelete :execrows
+DELETE FROM credentials
+WHERE account_id = $1
+    AND kind = $2
+`
+
+type CredentialDeleteParams struct {
+	AccountID int64
+	Kind      string
+}
+
+func (q *Queries) CredentialDelete(ctx context.Context, arg CredentialDeleteParams) (int64, error) {
+	result, err := q.db.Exec(ctx, credentialDelete, arg.AccountID, arg.Kind)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const credentialEndLease = `-- name: CredentialEndLease :exec
 UPDATE credentials
 SET refreshing_until = to_timestamp(0)
@@ -74,6 +93,8 @@ func (q *Queries) CredentialGet(ctx context.Context, arg CredentialGetParams) (C
 const credentialInsert = `-- name: CredentialInsert :exec
 INSERT INTO credentials (
     account_id,
+    kind,
+    vendor_id,
     client_id,
     client_secret,
     refresh_token,
@@ -83,12 +104,16 @@ INSERT INTO credentials (
     $2,
     $3,
     $4,
+    $5,
+    $6,
     to_timestamp(0)
 )
 `
 
 type CredentialInsertParams struct {
 	AccountID    int64
+	Kind         string
+	VendorID     string
 	ClientID     string
 	ClientSecret []byte
 	RefreshToken []byte
@@ -97,6 +122,8 @@ type CredentialInsertParams struct {
 func (q *Queries) CredentialInsert(ctx context.Context, arg CredentialInsertParams) error {
 	_, err := q.db.Exec(ctx, credentialInsert,
 		arg.AccountID,
+		arg.Kind,
+		arg.VendorID,
 		arg.ClientID,
 		arg.ClientSecret,
 		arg.RefreshToken,
@@ -124,6 +151,79 @@ func (q *Queries) CredentialLease(ctx context.Context, arg CredentialLeaseParams
 		return 0, err
 	}
 	return result.RowsAffected(), nil
+}
+
+const credentialList = `-- name: CredentialList :many
+SELECT
+    credentials.kind,
+    credentials.client_id,
+    credentials.vendor_id,
+    credentials.state,
+    credentials.state_reason,
+    credentials.updated_at,
+    budgets.rate_limit,
+    budgets.rate,
+    budgets.burst,
+    greatest(budgets.blocked_until, to_timestamp(0))::timestamptz AS blocked_until,
+    now()::timestamptz AS now
+FROM credentials
+JOIN budgets ON budgets.account_id = credentials.account_id AND budgets.kind = credentials.kind
+WHERE credentials.account_id = $1
+    AND ($2::text = '' OR credentials.kind = $2::text)
+ORDER BY credentials.kind
+`
+
+type CredentialListParams struct {
+	AccountID int64
+	Kind      string
+}
+
+type CredentialListRow struct {
+	Kind         string
+	ClientID     string
+	VendorID     string
+	State        string
+	StateReason  string
+	UpdatedAt    time.Time
+	RateLimit    float64
+	Rate         float64
+	Burst        int32
+	BlockedUntil time.Time
+	Now          time.Time
+}
+
+// Without its secrets, and with its budget. blocked_until is never infinite here: Go
+// has no such time.
+func (q *Queries) CredentialList(ctx context.Context, arg CredentialListParams) ([]CredentialListRow, error) {
+	rows, err := q.db.Query(ctx, credentialList, arg.AccountID, arg.Kind)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []CredentialListRow{}
+	for rows.Next() {
+		var i CredentialListRow
+		if err := rows.Scan(
+			&i.Kind,
+			&i.ClientID,
+			&i.VendorID,
+			&i.State,
+			&i.StateReason,
+			&i.UpdatedAt,
+			&i.RateLimit,
+			&i.Rate,
+			&i.Burst,
+			&i.BlockedUntil,
+			&i.Now,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const credentialLock = `-- name: CredentialLock :one
@@ -203,23 +303,25 @@ func (q *Queries) CredentialSave(ctx context.Context, arg CredentialSaveParams) 
 	return err
 }
 
-const credentialSet = `-- name: CredentialSet :exec
+const credentialSet = `-- name: CredentialSet :execrows
 UPDATE credentials
 SET
-    client_id = coalesce($1, client_id),
-    client_secret = coalesce($2, client_secret),
-    refresh_token = coalesce($3, refresh_token),
+    vendor_id = coalesce($1, vendor_id),
+    client_id = coalesce($2, client_id),
+    client_secret = coalesce($3, client_secret),
+    refresh_token = coalesce($4, refresh_token),
     access_token = NULL,
     access_expires_at = NULL,
     refreshing_until = to_timestamp(0),
     state = 'ready',
     state_reason = '',
     updated_at = now()
-WHERE account_id = $4
-    AND kind = $5
+WHERE account_id = $5
+    AND kind = $6
 `
 
 type CredentialSetParams struct {
+	VendorID     *string
 	ClientID     *string
 	ClientSecret []byte
 	RefreshToken []byte
@@ -228,13 +330,17 @@ type CredentialSetParams struct {
 }
 
 // A credential set anew has no access token, nobody refreshing it, and no fault.
-func (q *Queries) CredentialSet(ctx context.Context, arg CredentialSetParams) error {
-	_, err := q.db.Exec(ctx, credentialSet,
+func (q *Queries) CredentialSet(ctx context.Context, arg CredentialSetParams) (int64, error) {
+	result, err := q.db.Exec(ctx, credentialSet,
+		arg.VendorID,
 		arg.ClientID,
 		arg.ClientSecret,
 		arg.RefreshToken,
 		arg.AccountID,
 		arg.Kind,
 	)
-	return err
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }

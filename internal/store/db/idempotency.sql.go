@@ -38,6 +38,37 @@ func (q *Queries) IdempotencyClaim(ctx context.Context, arg IdempotencyClaimPara
 	return result.RowsAffected(), nil
 }
 
+const idempotencyForget = `-- name: IdempotencyForget :execrows
+WITH old AS (
+    SELECT
+        actor,
+        key
+    FROM idempotency_keys
+    WHERE created_at < now() - make_interval(secs => $1::double precision)
+    ORDER BY created_at
+    LIMIT $2
+    FOR UPDATE SKIP LOCKED
+)
+DELETE FROM idempotency_keys
+USING old
+WHERE idempotency_keys.actor = old.actor
+    AND idempotency_keys.key = old.key
+`
+
+type IdempotencyForgetParams struct {
+	AgeSeconds float64
+	MaxRows    int32
+}
+
+// A few at a time, the oldest first; what another process is deleting is its business.
+func (q *Queries) IdempotencyForget(ctx context.Context, arg IdempotencyForgetParams) (int64, error) {
+	result, err := q.db.Exec(ctx, idempotencyForget, arg.AgeSeconds, arg.MaxRows)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const idempotencyGet = `-- name: IdempotencyGet :one
 SELECT
     request_hash,

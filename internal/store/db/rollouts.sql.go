@@ -203,7 +203,8 @@ INSERT INTO rollouts (
     n_pending,
     n_skipped,
     created_by,
-    reason
+    reason,
+    origin
 ) VALUES (
     $1,
     $2,
@@ -229,7 +230,8 @@ INSERT INTO rollouts (
     $22,
     $23,
     $24,
-    $25
+    $25,
+    $26
 )
 RETURNING id
 `
@@ -260,6 +262,7 @@ type RolloutInsertParams struct {
 	NSkipped            int32
 	CreatedBy           string
 	Reason              string
+	Origin              string
 }
 
 func (q *Queries) RolloutInsert(ctx context.Context, arg RolloutInsertParams) (int64, error) {
@@ -289,6 +292,7 @@ func (q *Queries) RolloutInsert(ctx context.Context, arg RolloutInsertParams) (i
 		arg.NSkipped,
 		arg.CreatedBy,
 		arg.Reason,
+		arg.Origin,
 	)
 	var id int64
 	err := row.Scan(&id)
@@ -408,19 +412,28 @@ func (q *Queries) RolloutList(ctx context.Context, arg RolloutListParams) ([]Rol
 const rolloutLock = `-- name: RolloutLock :one
 SELECT
     rollouts.id, rollouts.key, rollouts.account_id, rollouts.action, rollouts.skill_id, rollouts.stage, rollouts.state, rollouts.state_reason, rollouts.selector, rollouts.targets, rollouts.wave_ends, rollouts.wave_index, rollouts.wave_worked, rollouts.soak_until, rollouts.soak_ms, rollouts.max_failures, rollouts.acknowledged, rollouts.window_start, rollouts.window_end, rollouts.timezone, rollouts.start_at, rollouts.verify_timeout_ms, rollouts.observation_max_age_ms, rollouts.include_occupied, rollouts.weight, rollouts.price_requests, rollouts.price_minutes, rollouts.n_pending, rollouts.n_queued, rollouts.n_running, rollouts.n_verifying, rollouts.n_succeeded, rollouts.n_failed, rollouts.n_skipped, rollouts.n_canceled, rollouts.requests, rollouts.throttled, rollouts.created_by, rollouts.reason, rollouts.created_at, rollouts.started_at, rollouts.ended_at, rollouts.next_seq, rollouts.open_from, rollouts.open_to, rollouts.origin, rollouts.rollback_of,
-    now()::timestamptz AS now
+    now()::timestamptz AS now,
+    set_config('synchronous_commit', $1::text, true)::text AS commit
 FROM rollouts
-WHERE id = $1
+WHERE id = $2
 FOR UPDATE
 `
+
+type RolloutLockParams struct {
+	Commit string
+	ID     int64
+}
 
 type RolloutLockRow struct {
 	Rollout Rollout
 	Now     time.Time
+	Commit  string
 }
 
-func (q *Queries) RolloutLock(ctx context.Context, id int64) (RolloutLockRow, error) {
-	row := q.db.QueryRow(ctx, rolloutLock, id)
+// commit is the transaction's synchronous_commit: what a crash of Postgres may undo,
+// because it would be done again, need not wait for the disk.
+func (q *Queries) RolloutLock(ctx context.Context, arg RolloutLockParams) (RolloutLockRow, error) {
+	row := q.db.QueryRow(ctx, rolloutLock, arg.Commit, arg.ID)
 	var i RolloutLockRow
 	err := row.Scan(
 		&i.Rollout.ID,
@@ -471,6 +484,7 @@ func (q *Queries) RolloutLock(ctx context.Context, id int64) (RolloutLockRow, er
 		&i.Rollout.Origin,
 		&i.Rollout.RollbackOf,
 		&i.Now,
+		&i.Commit,
 	)
 	return i, err
 }
@@ -549,23 +563,27 @@ const rolloutLockMany = `-- name: RolloutLockMany :many
 SELECT
     id,
     account_id,
-    action,
-    state
+    set_config('synchronous_commit', $1::text, true)::text AS commit
 FROM rollouts
-WHERE id = ANY ($1::bigint[])
+WHERE id = ANY ($2::bigint[])
 ORDER BY id
 FOR UPDATE
 `
 
+type RolloutLockManyParams struct {
+	Commit string
+	Ids    []int64
+}
+
 type RolloutLockManyRow struct {
 	ID        int64
 	AccountID int64
-	Action    string
-	State     string
+	Commit    string
 }
 
-func (q *Queries) RolloutLockMany(ctx context.Context, ids []int64) ([]RolloutLockManyRow, error) {
-	rows, err := q.db.Query(ctx, rolloutLockMany, ids)
+// commit as in RolloutLock.
+func (q *Queries) RolloutLockMany(ctx context.Context, arg RolloutLockManyParams) ([]RolloutLockManyRow, error) {
+	rows, err := q.db.Query(ctx, rolloutLockMany, arg.Commit, arg.Ids)
 	if err != nil {
 		return nil, err
 	}
@@ -573,12 +591,7 @@ func (q *Queries) RolloutLockMany(ctx context.Context, ids []int64) ([]RolloutLo
 	items := []RolloutLockManyRow{}
 	for rows.Next() {
 		var i RolloutLockManyRow
-		if err := rows.Scan(
-			&i.ID,
-			&i.AccountID,
-			&i.Action,
-			&i.State,
-		); err != nil {
+		if err := rows.Scan(&i.ID, &i.AccountID, &i.Commit); err != nil {
 			return nil, err
 		}
 		items = append(items, i)

@@ -748,7 +748,9 @@ func (q *Queries) TargetOutstanding(ctx context.Context) ([]TargetOutstandingRow
 }
 
 const targetPick = `-- name: TargetPick :many
-SELECT seq
+SELECT
+    seq,
+    unit_id
 FROM targets
 WHERE rollout_id = $1
     AND state = 'pending'
@@ -765,10 +767,15 @@ type TargetPickParams struct {
 	MaxRows   int32
 }
 
+type TargetPickRow struct {
+	Seq    int32
+	UnitID int64
+}
+
 // The next pending targets of one wave, in order. It and TargetQueue are two
 // statements so that each has one plan only: joined, a planner that knows little of
 // a new rollout walked all of it for each picked row.
-func (q *Queries) TargetPick(ctx context.Context, arg TargetPickParams) ([]int32, error) {
+func (q *Queries) TargetPick(ctx context.Context, arg TargetPickParams) ([]TargetPickRow, error) {
 	rows, err := q.db.Query(ctx, targetPick,
 		arg.RolloutID,
 		arg.NextSeq,
@@ -779,13 +786,13 @@ func (q *Queries) TargetPick(ctx context.Context, arg TargetPickParams) ([]int32
 		return nil, err
 	}
 	defer rows.Close()
-	items := []int32{}
+	items := []TargetPickRow{}
 	for rows.Next() {
-		var seq int32
-		if err := rows.Scan(&seq); err != nil {
+		var i TargetPickRow
+		if err := rows.Scan(&i.Seq, &i.UnitID); err != nil {
 			return nil, err
 		}
-		items = append(items, seq)
+		items = append(items, i)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err
@@ -794,7 +801,9 @@ func (q *Queries) TargetPick(ctx context.Context, arg TargetPickParams) ([]int32
 }
 
 const targetPickInZones = `-- name: TargetPickInZones :many
-SELECT targets.seq
+SELECT
+    targets.seq,
+    targets.unit_id
 FROM targets
 JOIN units ON units.id = targets.unit_id
 LEFT JOIN properties ON properties.account_id = units.account_id AND properties.name = units.property
@@ -815,8 +824,13 @@ type TargetPickInZonesParams struct {
 	MaxRows   int32
 }
 
+type TargetPickInZonesRow struct {
+	Seq    int32
+	UnitID int64
+}
+
 // As TargetPick, of properties in some time zones only.
-func (q *Queries) TargetPickInZones(ctx context.Context, arg TargetPickInZonesParams) ([]int32, error) {
+func (q *Queries) TargetPickInZones(ctx context.Context, arg TargetPickInZonesParams) ([]TargetPickInZonesRow, error) {
 	rows, err := q.db.Query(ctx, targetPickInZones,
 		arg.RolloutID,
 		arg.NextSeq,
@@ -828,13 +842,13 @@ func (q *Queries) TargetPickInZones(ctx context.Context, arg TargetPickInZonesPa
 		return nil, err
 	}
 	defer rows.Close()
-	items := []int32{}
+	items := []TargetPickInZonesRow{}
 	for rows.Next() {
-		var seq int32
-		if err := rows.Scan(&seq); err != nil {
+		var i TargetPickInZonesRow
+		if err := rows.Scan(&i.Seq, &i.UnitID); err != nil {
 			return nil, err
 		}
-		items = append(items, seq)
+		items = append(items, i)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err
@@ -854,6 +868,7 @@ FROM (
         id,
         occupancy <> 'vacant' AND NOT $3::boolean AS left_alone
     FROM units
+    WHERE id = ANY ($4::bigint[])
 ) AS home
 WHERE targets.rollout_id = $1
     AND targets.seq = ANY ($2::integer[])
@@ -865,6 +880,7 @@ type TargetQueueParams struct {
 	RolloutID       int64
 	Seqs            []int32
 	IncludeOccupied bool
+	UnitIds         []int64
 }
 
 type TargetQueueRow struct {
@@ -876,7 +892,12 @@ type TargetQueueRow struct {
 // Queues picked targets. Homes that are occupied by now are skipped here and cost
 // no job.
 func (q *Queries) TargetQueue(ctx context.Context, arg TargetQueueParams) ([]TargetQueueRow, error) {
-	rows, err := q.db.Query(ctx, targetQueue, arg.RolloutID, arg.Seqs, arg.IncludeOccupied)
+	rows, err := q.db.Query(ctx, targetQueue,
+		arg.RolloutID,
+		arg.Seqs,
+		arg.IncludeOccupied,
+		arg.UnitIds,
+	)
 	if err != nil {
 		return nil, err
 	}
@@ -1005,8 +1026,13 @@ FROM (
         unnest($2::integer[]) AS skill_id
 ) AS want
 JOIN units ON units.id = want.id
-LEFT JOIN observed ON observed.unit_id = want.id AND observed.skill_id = want.skill_id
+    AND units.id = ANY ($1::bigint[]) -- said twice, as in TargetClaim
+LEFT JOIN observed ON observed.unit_id = want.id
+    AND observed.skill_id = want.skill_id
+    AND observed.unit_id = ANY ($1::bigint[])
+    AND observed.skill_id = ANY ($2::integer[])
 LEFT JOIN unit_sights ON unit_sights.unit_id = want.id
+    AND unit_sights.unit_id = ANY ($1::bigint[])
 `
 
 type TargetSightsParams struct {

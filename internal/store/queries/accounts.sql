@@ -126,6 +126,7 @@ SELECT pg_notify('fleet_account', @account_id::text);
 -- name: BudgetInsert :exec
 INSERT INTO budgets (
     account_id,
+    kind,
     rate_limit,
     rate,
     burst,
@@ -133,6 +134,7 @@ INSERT INTO budgets (
     blocked_at
 ) VALUES (
     @account_id,
+    @kind,
     @rate_limit,
     @rate,
     @burst,
@@ -151,7 +153,7 @@ SET
     learnt = CASE WHEN rate_limit = @rate_limit::double precision THEN learnt ELSE '{}' END,
     updated_at = now()
 WHERE account_id = @account_id
-    AND kind = 'enterprise';
+    AND kind = @kind;
 
 -- name: BudgetSetBurst :exec
 UPDATE budgets
@@ -159,4 +161,15 @@ SET
     burst = @burst,
     updated_at = now()
 WHERE account_id = @account_id
-    AND kind = 'enterprise';
+    AND kind = @kind;
+
+-- name: BudgetDelete :exec
+DELETE FROM budgets
+WHERE account_id = @account_id
+    AND kind = @kind;
+
+-- Every process hears of it, and looks at its credentials anew.
+-- name: AccountTouch :exec
+UPDATE accounts
+SET updated_at = now()
+WHERE id = @id;

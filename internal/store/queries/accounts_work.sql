@@ -16,3 +16,10 @@ FROM accounts
 JOIN budgets ON budgets.account_id = accounts.id AND budgets.kind = 'enterprise'
 JOIN credentials ON credentials.account_id = accounts.id AND credentials.kind = 'enterprise'
 ORDER BY accounts.id;
+
+-- name: AccountNames :many
+SELECT
+    id,
+    name
+FROM accounts
+ORDER BY id;

@@ -1,12 +1,16 @@
 -- name: CredentialInsert :exec
 INSERT INTO credentials (
     account_id,
+    kind,
+    vendor_id,
     client_id,
     client_secret,
     refresh_token,
     refreshing_until
 ) VALUES (
     @account_id,
+    @kind,
+    @vendor_id,
     @client_id,
     @client_secret,
     @refresh_token,
@@ -14,9 +18,10 @@ INSERT INTO credentials (
 );
 
 -- A credential set anew has no access token, nobody refreshing it, and no fault.
--- name: CredentialSet :exec
+-- name: CredentialSet :execrows
 UPDATE credentials
 SET
+    vendor_id = coalesce(sqlc.narg('vendor_id'), vendor_id),
     client_id = coalesce(sqlc.narg('client_id'), client_id),
     client_secret = coalesce(sqlc.narg('client_secret'), client_secret),
     refresh_token = coalesce(sqlc.narg('refresh_token'), refresh_token),
@@ -26,6 +31,32 @@ SET
     state = 'ready',
     state_reason = '',
     updated_at = now()
+WHERE account_id = @account_id
+    AND kind = @kind;
+
+-- Without its secrets, and with its budget. blocked_until is never infinite here: Go
+-- has no such time.
+-- name: CredentialList :many
+SELECT
+    credentials.kind,
+    credentials.client_id,
+    credentials.vendor_id,
+    credentials.state,
+    credentials.state_reason,
+    credentials.updated_at,
+    budgets.rate_limit,
+    budgets.rate,
+    budgets.burst,
+    greatest(budgets.blocked_until, to_timestamp(0))::timestamptz AS blocked_until,
+    now()::timestamptz AS now
+FROM credentials
+JOIN budgets ON budgets.account_id = credentials.account_id AND budgets.kind = credentials.kind
+WHERE credentials.account_id = @account_id
+    AND (@kind::text = '' OR credentials.kind = @kind::text)
+ORDER BY credentials.kind;
+
+-- name: CredentialDelete :execrows
+DELETE FROM credentials
 WHERE account_id = @account_id
     AND kind = @kind;
 

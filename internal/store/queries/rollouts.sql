@@ -24,7 +24,8 @@ INSERT INTO rollouts (
     n_pending,
     n_skipped,
     created_by,
-    reason
+    reason,
+    origin
 ) VALUES (
     @key,
     @account_id,
@@ -50,7 +51,8 @@ INSERT INTO rollouts (
     @n_pending,
     @n_skipped,
     @created_by,
-    @reason
+    @reason,
+    @origin
 )
 RETURNING id;
 
@@ -128,9 +130,12 @@ LIMIT 3;
 SELECT pg_advisory_xact_lock(hashtextextended('fleet.rollout.create', @account_id::bigint));
 
 -- name: RolloutLock :one
+-- commit is the transaction's synchronous_commit: what a crash of Postgres may undo,
+-- because it would be done again, need not wait for the disk.
 SELECT
     sqlc.embed(rollouts),
-    now()::timestamptz AS now
+    now()::timestamptz AS now,
+    set_config('synchronous_commit', @commit::text, true)::text AS commit
 FROM rollouts
 WHERE id = @id
 FOR UPDATE;
@@ -144,11 +149,11 @@ WHERE key = @key
 FOR UPDATE;
 
 -- name: RolloutLockMany :many
+-- commit as in RolloutLock.
 SELECT
     id,
     account_id,
-    action,
-    state
+    set_config('synchronous_commit', @commit::text, true)::text AS commit
 FROM rollouts
 WHERE id = ANY (@ids::bigint[])
 ORDER BY id

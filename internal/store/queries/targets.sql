@@ -2,7 +2,9 @@
 -- The next pending targets of one wave, in order. It and TargetQueue are two
 -- statements so that each has one plan only: joined, a planner that knows little of
 -- a new rollout walked all of it for each picked row.
-SELECT seq
+SELECT
+    seq,
+    unit_id
 FROM targets
 WHERE rollout_id = @rollout_id
     AND state = 'pending'
@@ -13,7 +15,9 @@ LIMIT @max_rows;
 
 -- name: TargetPickInZones :many
 -- As TargetPick, of properties in some time zones only.
-SELECT targets.seq
+SELECT
+    targets.seq,
+    targets.unit_id
 FROM targets
 JOIN units ON units.id = targets.unit_id
 LEFT JOIN properties ON properties.account_id = units.account_id AND properties.name = units.property
@@ -39,6 +43,7 @@ FROM (
         id,
         occupancy <> 'vacant' AND NOT @include_occupied::boolean AS left_alone
     FROM units
+    WHERE id = ANY (@unit_ids::bigint[])
 ) AS home
 WHERE targets.rollout_id = @rollout_id
     AND targets.seq = ANY (@seqs::integer[])
@@ -250,8 +255,13 @@ FROM (
         unnest(@skill_ids::integer[]) AS skill_id
 ) AS want
 JOIN units ON units.id = want.id
-LEFT JOIN observed ON observed.unit_id = want.id AND observed.skill_id = want.skill_id
-LEFT JOIN unit_sights ON unit_sights.unit_id = want.id;
+    AND units.id = ANY (@unit_rows::bigint[]) -- said twice, as in TargetClaim
+LEFT JOIN observed ON observed.unit_id = want.id
+    AND observed.skill_id = want.skill_id
+    AND observed.unit_id = ANY (@unit_rows::bigint[])
+    AND observed.skill_id = ANY (@skill_ids::integer[])
+LEFT JOIN unit_sights ON unit_sights.unit_id = want.id
+    AND unit_sights.unit_id = ANY (@unit_rows::bigint[]);
 
 -- name: ObservedForget :exec
 -- What was seen of a unit is no ground for anything while a write is in doubt: an
