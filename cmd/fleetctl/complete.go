@@ -42,6 +42,21 @@ func (p *program) completeRollouts(cmd *cobra.Command, args []string, _ string) 
 	})
 }
 
+// completeAudits offers the IDs of the latest audits.
+func (p *program) completeAudits(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	return p.offer(cmd, args, func(ctx context.Context, api *client.Client) []string {
+		r, err := api.ListAudits(ctx, client.ListAuditsParams{Limit: ref(int64(50))})
+		if err != nil {
+			return nil
+		}
+		ids := make([]string, len(r.Value.Items))
+		for i, x := range r.Value.Items {
+			ids[i] = x.ID + "\t" + x.State + ", " + x.Account + ", " + things(x.Units, "home")
+		}
+		return ids
+	})
+}
+
 // offer asks the server for what completes an argument; without an answer in time
 // there is nothing to offer.
 func (p *program) offer(cmd *cobra.Command, args []string, ask func(context.Context, *client.Client) []string) ([]string, cobra.ShellCompDirective) {

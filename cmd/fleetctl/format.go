@@ -38,9 +38,10 @@ func (p *program) paint(w io.Writer, color, text string) string {
 // stateColor is the color of a state of a rollout, target, account or token.
 func stateColor(state string) string {
 	switch state {
-	case string(fleet.RolloutSucceeded), "ready", "live":
+	case string(fleet.RolloutSucceeded), string(fleet.AuditInSync), "ready", "live":
 		return green
-	case string(fleet.RolloutHalted), string(fleet.TargetFailed), string(fleet.RolloutCompletedWithFailures), "unauthorized":
+	case string(fleet.RolloutHalted), string(fleet.TargetFailed), string(fleet.RolloutCompletedWithFailures), "unauthorized",
+		string(fleet.AuditDrifted), string(fleet.AuditUnknown), string(fleet.AuditCompletedWithUnknown):
 		return red
 	case string(fleet.RolloutPaused), string(fleet.RolloutWaiting), string(fleet.RolloutScheduled), string(fleet.TargetVerifying):
 		return yellow

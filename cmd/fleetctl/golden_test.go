@@ -44,6 +44,15 @@ func TestGoldenOutputs(t *testing.T) {
 		{"drift_ignore", "POST /drift/ignore", "drift_ignored", "drift ignore dr-1 dr-2 --until 2026-12-24 --reason renovation"},
 		{"drift_repair_plan", "POST /drift/repair", "repair_plan", "drift repair --account acme --dry-run"},
 		{"drift_repair_nothing", "POST /drift/repair", "repair_nothing", "drift repair --account acme --dry-run"},
+		{"audit_list", "GET /audits", "audits", "audit list"},
+		{"audit_run", "POST /audits", "audit", "audit run --account acme --select all"},
+		{"audit_show", "GET /audits/au-7k2m", "audit", "audit show au-7k2m"},
+		{"audit_show_succeeded", "GET /audits/au-7k2m", "audit_succeeded", "audit show au-7k2m"},
+		{"audit_show_unknown", "GET /audits/au-7k2m", "audit_unknown", "audit show au-7k2m"},
+		{"audit_units", "GET /audits/au-7k2m/units", "audit_units", "audit units au-7k2m"},
+		{"audit_cancel", "POST /audits/au-7k2m/cancel", "audit_canceled", "audit cancel au-7k2m"},
+		{"audit_schedule_show", "GET /accounts/acme/audit-schedule", "schedule", "audit schedule show --account acme"},
+		{"audit_schedule_set", "PUT /accounts/acme/audit-schedule", "schedule_none", "audit schedule set --account acme --off"},
 		{"token_list", "GET /tokens", "tokens", "token list --all"},
 		{"token_create", "POST /tokens", "token_created", "token create --name night-shift --role operator"},
 		{"token_revoke", "POST /tokens/old/revoke", "token_revoked", "token revoke old"},
@@ -69,7 +78,10 @@ func TestGoldenOutputs(t *testing.T) {
 
 func TestGoldenHelp(t *testing.T) {
 	t.Parallel()
-	for _, args := range []string{"", "account", "account create", "account credential", "account credential set", "unit import", "rollout", "rollout create", "rollout watch", "drift", "drift list", "drift repair", "drift ignore", "context set"} {
+	for _, args := range []string{
+		"", "account", "account create", "account credential", "account credential set", "unit import", "rollout", "rollout create", "rollout watch",
+		"audit", "audit run", "audit schedule set", "drift", "drift list", "drift repair", "drift ignore", "context set",
+	} {
 		t.Run(args, func(t *testing.T) {
 			t.Parallel()
 			stdout, stderr := fleetctl(t, nil, exitDone, append(strings.Fields(args), "--help")...)

@@ -59,7 +59,7 @@ func round1(f float64) float64 { return float64(int64(f*10+0.5)) / 10 }
 // eta is how long there is still to go; empty when it cannot be told.
 func (p *program) eta(s sight) string {
 	done, of := s.progress()
-	switch at := s.watched.eta(); {
+	switch at := s.eta(); {
 	case s.ended():
 		return ""
 	case at != nil:

@@ -57,15 +57,21 @@ func (p *program) showRollout(w io.Writer, r client.Rollout) {
 		f.add("Ended", "%s%s", p.whenAndAge(*r.EndedAt), prefixed(", took ", p.took(r)))
 	}
 	f.write(w)
-	if next := nextCommands(r); len(next) > 0 {
-		_, _ = fmt.Fprintln(w, "\nNext:")
-		width := 0
-		for _, n := range next {
-			width = max(width, len(n[0]))
-		}
-		for _, n := range next {
-			_, _ = fmt.Fprintf(w, "  %-*s  # %s\n", width, n[0], n[1])
-		}
+	writeNext(w, nextCommands(r))
+}
+
+// writeNext writes commands that an operator may want to run now, and what each does.
+func writeNext(w io.Writer, next [][2]string) {
+	if len(next) == 0 {
+		return
+	}
+	_, _ = fmt.Fprintln(w, "\nNext:")
+	width := 0
+	for _, n := range next {
+		width = max(width, len(n[0]))
+	}
+	for _, n := range next {
+		_, _ = fmt.Fprintf(w, "  %-*s  # %s\n", width, n[0], n[1])
 	}
 }
 

@@ -109,31 +109,38 @@ func (s *rolloutSpec) request() (client.RolloutRequest, error) {
 		return none, err
 	}
 	if s.unitsFile != "" {
-		f, err := s.p.open("--units-file", s.unitsFile)
+		ids, err := s.p.unitsFile(s.unitsFile)
 		if err != nil {
 			return none, err
-		}
-		defer func() { _ = f.Close() }()
-		ids, err := readUnitIDs(f)
-		if err != nil {
-			return none, fmt.Errorf("--units-file %s: %w", fileName(s.unitsFile), err)
 		}
 		r.UnitIDs = &ids
 	}
 	return r, nil
 }
 
+// unitsFile reads the units that --units-file lists.
+func (p *program) unitsFile(path string) ([]string, error) {
+	f, err := p.open("--units-file", path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	ids, err := readUnitIDs(f)
+	if err != nil {
+		return nil, fmt.Errorf("--units-file %s: %w", fileName(path), err)
+	}
+	return ids, nil
+}
+
 func (s *rolloutSpec) check() error {
 	if err := needAccount(s.account); err != nil {
 		return err
 	}
-	switch {
-	case s.skill == "":
+	if s.skill == "" {
 		return usagef("--skill is missing: name the skill by its ID")
-	case s.selector == "" && s.unitsFile == "":
-		return usagef("say which homes: --select all, --select property=NAME, or --units-file FILE")
-	case s.selector != "" && s.unitsFile != "":
-		return usagef("--select and --units-file exclude each other")
+	}
+	if err := needHomes(s.selector, s.unitsFile); err != nil {
+		return err
 	}
 	if err := oneOf("--stage", s.stage, texts(fleet.Stages())); err != nil {
 		return err
@@ -156,6 +163,17 @@ func (s *guardrails) start() (*time.Time, error) {
 		return nil, usagef("--start-at %q is not a time: write it like 2026-03-01T22:00:00Z or 2026-03-01T22:00:00+01:00", s.startAt)
 	}
 	return &t, nil
+}
+
+// needHomes wants one of the two ways to say which homes.
+func needHomes(selector, unitsFile string) error {
+	switch {
+	case selector == "" && unitsFile == "":
+		return usagef("say which homes: --select all, --select property=NAME, or --units-file FILE")
+	case selector != "" && unitsFile != "":
+		return usagef("--select and --units-file exclude each other")
+	}
+	return nil
 }
 
 // duration refuses what is not a length of time; empty is not given.

@@ -54,7 +54,7 @@ func (l rolloutLook) ended() bool         { return l.r.Value.EndedAt != nil }
 func (l rolloutLook) estimates() bool     { return false } // waves and soaks know better
 func (l rolloutLook) steps() string       { return number(l.r.Value.Wave.Index) }
 
-func (l rolloutLook) print(p *program) error { return p.printRollout(l.r) }
+func (l rolloutLook) show(p *program) error { return p.printRollout(l.r) }
 
 func (l rolloutLook) progress() (done, of int64) { return ended(l.r.Value.Counts), l.r.Value.Targets }
 

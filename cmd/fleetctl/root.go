@@ -44,7 +44,7 @@ func newRoot(p *program) *cobra.Command {
 The main job: account create, unit import, rollout plan, rollout create --watch.
 
 Exit codes: 0 done; 1 error; 2 usage; 3 a difference was found; 4 not authenticated or not allowed;
-5 a watched rollout stopped or ended short of success; 8 still running when --timeout passed.
+5 a watched rollout or audit stopped or ended short of success; 8 still running when --timeout passed.
 
 (The command of the same name of Fleet Device Management is unrelated.)`,
 		SilenceUsage:      true,
@@ -66,7 +66,7 @@ Exit codes: 0 done; 1 error; 2 usage; 3 a difference was found; 4 not authentica
 	root.SetErr(p.stderr)
 	root.AddGroup(&cobra.Group{ID: "fleet", Title: "fleet"}, &cobra.Group{ID: "access", Title: "access"})
 	root.AddCommand(
-		newAccount(p), newUnit(p), newRollout(p), newDrift(p),
+		newAccount(p), newUnit(p), newRollout(p), newAudit(p), newDrift(p),
 		newLog(p), newToken(p), newContext(p),
 		newVersion(p),
 	)

@@ -55,6 +55,7 @@ type world struct {
 	Occupied  int     `json:"occupied"`
 	FailEvery int     `json:"fail_every"`
 	RPS       float64 `json:"rps"`
+	Forbidden int     `json:"forbidden"` // of the first homes every operation is answered 403
 }
 
 // TestScripts runs testdata/script against a real fleetd and a simulator of the
@@ -90,6 +91,11 @@ func setUp(t *testing.T, env *testscript.Env) error {
 		}
 	}
 	sim := simulator.New(simulator.Config{Units: w.Units, Properties: 3, Occupied: w.Occupied, FailEvery: w.FailEvery, RPS: w.RPS, Seed: 1})
+	for i := range w.Forbidden {
+		if err := sim.ChangeUnit(sim.UnitID(i), simulator.Change{Action: simulator.ChangeForbid}); err != nil {
+			return err
+		}
+	}
 	srv := httptest.NewServer(sim)
 	t.Cleanup(srv.Close)
 	server := startServer(t)

@@ -28,10 +28,10 @@ type watched interface {
 	eta() *time.Time // nil: fleetd cannot tell
 	estimates() bool // the speed of late tells instead
 	ended() bool
-	settled() bool          // it needs no more watching
-	steps() string          // differs where a line is worth it, besides the state
-	print(p *program) error // how it stands, to stdout
-	verdict() error         // its exit code, once settled
+	settled() bool         // it needs no more watching
+	steps() string         // differs where a line is worth it, besides the state
+	show(p *program) error // how it stands, to stdout
+	verdict() error        // its exit code, once settled
 }
 
 // watcher follows one rollout or audit.
@@ -101,7 +101,7 @@ func (w *watcher) run(ctx context.Context) error {
 	w.display.close()
 	switch {
 	case err == nil:
-		if err := w.last.print(w.p); err != nil {
+		if err := w.last.show(w.p); err != nil {
 			return err
 		}
 		return w.last.verdict()
@@ -187,7 +187,7 @@ func (w *watcher) unanswered(err error) {
 func (w *watcher) expired() error {
 	state := "its state is not known: fleetd did not answer"
 	if w.last != nil {
-		if err := w.last.print(w.p); err != nil {
+		if err := w.last.show(w.p); err != nil {
 			return err
 		}
 		done, of := w.last.progress()
