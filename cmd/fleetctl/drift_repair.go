@@ -31,8 +31,8 @@ func newDriftRepair(p *program) *cobra.Command {
 	o := &driftRepairOptions{p: p}
 	cmd := &cobra.Command{
 		Use: "repair", Short: "Show the plan, ask, and put findings right by rollouts", Args: cobra.NoArgs,
-		Long: `Show the plan, ask, and put findings right: one rollout for each skill, action and stage, all or none. Without a
-terminal to ask on, --yes is required. What is desired is enabled; what is unexpected is disabled.
+		Long: `Show the plan, ask, and put findings right: one rollout for each skill, action and stage, all or none. Nobody is asked
+with --yes, or where stdin is not a terminal. What is desired is enabled; what is unexpected is disabled.
 
 Left alone are ignored findings, homes that are occupied or linked, that the last audit could not see whole, or that
 a rollout of the skill has. The guardrails are those of each rollout: --canary homes go first, then waves, with
@@ -56,9 +56,7 @@ func (o *driftRepairOptions) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if !o.dryRun && !o.yes && !o.p.canAsk() {
-		return usagef("stdin is not a terminal, so nobody can confirm: look at it with --dry-run, then add --yes")
-	}
+	o.yes = o.yes || !o.p.canAsk() // what a script asks for is not asked again
 	api, err := o.p.api()
 	if err != nil {
 		return err

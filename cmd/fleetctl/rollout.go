@@ -16,7 +16,7 @@ import (
 func newRollout(p *program) *cobra.Command {
 	return noun("rollout", "fleet", "Rollouts: one skill, many homes, in waves",
 		newRolloutPlan(p), newRolloutCreate(p), newRolloutList(p), newRolloutShow(p), newRolloutWatch(p), newRolloutTargets(p),
-		newRolloutPause(p), newRolloutResume(p), newRolloutCancel(p), newRolloutRetry(p))
+		newRolloutPause(p), newRolloutResume(p), newRolloutCancel(p), newRolloutRetry(p), newRolloutRollback(p))
 }
 
 // ended is how many targets have an outcome.

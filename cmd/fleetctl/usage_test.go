@@ -70,7 +70,6 @@ func TestUsageErrors(t *testing.T) {
 		"drift ignored until no date":  {"drift ignore dr-1 --until tomorrow --reason x", `--until "tomorrow" is not a date: write it like 2026-12-24`},
 		"drift ignored until no day":   {"drift ignore dr-1 --until 2026-02-30 --reason x", "is not a date"},
 		"drift ignored for no reason":  {"drift ignore dr-1 --until 2026-12-24", "--reason is missing"},
-		"a repair nobody confirms":     {"drift repair --account acme", "stdin is not a terminal"},
 		"a repair of an unknown kind":  {"drift repair --kind lost --yes", "--kind "},
 		"a repair with a bad wave":     {"drift repair --yes --wave 0", "--wave: "},
 		"a repair with a bad start":    {"drift repair --yes --start-at soon", "--start-at"},

@@ -1341,6 +1341,22 @@ type RetryBody struct {
 	Reasons *[]string `json:"reasons,omitempty"`
 }
 
+// RollbackBody defines model for RollbackBody.
+type RollbackBody struct {
+	// Canary As of a rollout; so are all that follow.
+	Canary          *int64     `json:"canary,omitempty"`
+	IncludeOccupied *bool      `json:"include_occupied,omitempty"`
+	MaxFailures     *string    `json:"max_failures,omitempty"`
+	Reason          *string    `json:"reason,omitempty"`
+	Soak            *string    `json:"soak,omitempty"`
+	StartAt         *time.Time `json:"start_at,omitempty"`
+	Timezone        *string    `json:"timezone,omitempty"`
+	VerifyTimeout   *string    `json:"verify_timeout,omitempty"`
+	Waves           *[]string  `json:"waves,omitempty"`
+	Weight          *int64     `json:"weight,omitempty"`
+	Window          *string    `json:"window,omitempty"`
+}
+
 // Rollout defines model for Rollout.
 type Rollout struct {
 	Account     string     `json:"account"`
@@ -1833,6 +1849,12 @@ type CreateRolloutParams struct {
 	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
 }
 
+// RollbackRolloutParams defines parameters for RollbackRollout.
+type RollbackRolloutParams struct {
+	// IdempotencyKey Makes a repeated call safe: for 24 hours the same key with the same request gets the first call's answer and changes nothing. After that the key may be forgotten, and the call creates anew.
+	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
+}
+
 // ListTargetsParams defines parameters for ListTargets.
 type ListTargetsParams struct {
 	// Limit How many items a page holds at most.
@@ -1919,6 +1941,12 @@ type ResumeRolloutJSONRequestBody = ReasonBody
 
 // RetryRolloutJSONRequestBody defines body for RetryRollout for application/json ContentType.
 type RetryRolloutJSONRequestBody = RetryBody
+
+// RollbackRolloutJSONRequestBody defines body for RollbackRollout for application/json ContentType.
+type RollbackRolloutJSONRequestBody = RollbackBody
+
+// PlanRollbackJSONRequestBody defines body for PlanRollback for application/json ContentType.
+type PlanRollbackJSONRequestBody = RollbackBody
 
 // CreateTokenJSONRequestBody defines body for CreateToken for application/json ContentType.
 type CreateTokenJSONRequestBody = TokenCreate
@@ -2339,6 +2367,27 @@ func (c *Client) RetryRollout(ctx context.Context, id string, body RetryRolloutJ
 		return nil, err
 	}
 	return receive[Rollout](ctx, c, r)
+}
+
+// RollbackRollout calls POST /api/v1/rollouts/{id}/rollback: put back what each succeeded target of an ended rollout had before, by a rollout of its own.
+func (c *Client) RollbackRollout(ctx context.Context, id string, params RollbackRolloutParams, body RollbackRolloutJSONRequestBody) (*Response[Rollout], error) {
+	r := newRequest("rollbackRollout", http.MethodPost, "/api/v1/rollouts/{id}/rollback", "id", text(id))
+	if params.IdempotencyKey != nil {
+		r.header.Set("Idempotency-Key", text(*params.IdempotencyKey))
+	}
+	if err := r.setJSON(body); err != nil {
+		return nil, err
+	}
+	return receive[Rollout](ctx, c, r)
+}
+
+// PlanRollback calls POST /api/v1/rollouts/{id}/rollback/plan: show what a rollback would do and cost.
+func (c *Client) PlanRollback(ctx context.Context, id string, body PlanRollbackJSONRequestBody) (*Response[Plan], error) {
+	r := newRequest("planRollback", http.MethodPost, "/api/v1/rollouts/{id}/rollback/plan", "id", text(id))
+	if err := r.setJSON(body); err != nil {
+		return nil, err
+	}
+	return receive[Plan](ctx, c, r)
 }
 
 // ListTargets calls GET /api/v1/rollouts/{id}/targets: list the targets of a rollout in the order they go.

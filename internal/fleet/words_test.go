@@ -35,12 +35,7 @@ func TestClosedSetsAreTheContract(t *testing.T) {
 		"link modes":       {texts(fleet.LinkModes()), []string{"none", "delegated", "codes"}},
 		"credential kinds": {texts(fleet.CredentialKinds()), []string{"enterprise", "developer", "customer"}},
 		"roles":            {texts(fleet.Roles()), []string{"viewer", "operator", "admin"}},
-		"actions":        {texts(fleet.Actions()), []string{"enable", "disable"}},
-		"stages":         {texts(fleet.Stages()), []string{"development", "certification", "live"}},
-		"desired states": {texts(fleet.DesiredStates()), []string{"development", "certification", "live", "disabled"}},
-		"occupancies":    {texts(fleet.Occupancies()), []string{"vacant", "occupied", "linked"}},
-		"link modes":     {texts(fleet.LinkModes()), []string{"none", "delegated", "codes"}},
-		"roles":          {texts(fleet.Roles()), []string{"viewer", "operator", "admin"}},
+		"desired states":   {texts(fleet.DesiredStates()), []string{"development", "certification", "live", "disabled"}},
 		"target states": {texts(fleet.TargetStates()), []string{
 			"pending", "queued", "running", "verifying", "succeeded", "failed", "skipped", "canceled",
 		}},

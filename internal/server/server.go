@@ -124,6 +124,7 @@ func newServer(cfg Config, mux humago.Mux) *server {
 	s.registerCredentials()
 	s.registerUnits()
 	s.registerRollouts()
+	s.registerRollbacks()
 	s.registerAudits()
 	s.registerDrift()
 	s.registerTokens()
