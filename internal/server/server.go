@@ -20,6 +20,7 @@ type Config struct {
 	Accounts AccountStore
 	Units    UnitStore
 	Rollouts RolloutStore
+	Desired  DesiredStore
 	Tokens   TokenStore
 	Log      LogStore
 	Checker  AccountChecker
@@ -94,7 +95,7 @@ func HTTPServer(h http.Handler, logger *slog.Logger) *http.Server {
 
 func (c *Config) validate() error {
 	switch {
-	case c.Accounts == nil, c.Units == nil, c.Rollouts == nil, c.Tokens == nil, c.Log == nil, c.Checker == nil:
+	case c.Accounts == nil, c.Units == nil, c.Rollouts == nil, c.Desired == nil, c.Tokens == nil, c.Log == nil, c.Checker == nil:
 		return errors.New("server: a store or the account checker is missing from the configuration")
 	case c.Logger == nil:
 		return errors.New("server: the configuration has no logger")
@@ -117,6 +118,7 @@ func newServer(cfg Config, mux humago.Mux) *server {
 	s.registerAccounts()
 	s.registerUnits()
 	s.registerRollouts()
+	s.registerDesired()
 	s.registerTokens()
 	s.registerLog()
 	s.registerVersion()
