@@ -42,11 +42,21 @@ var needs = map[string]fleet.Role{
 	"resumeRollout":  fleet.RoleOperator,
 	"cancelRollout":  fleet.RoleOperator,
 	"retryRollout":   fleet.RoleOperator,
-	"createToken":    fleet.RoleAdmin,
-	"listTokens":     fleet.RoleAdmin,
-	"revokeToken":    fleet.RoleAdmin,
-	"listLog":        fleet.RoleViewer,
-	"getVersion":     fleet.RoleViewer,
+
+	"createAudit":         fleet.RoleOperator,
+	"listAudits":          fleet.RoleViewer,
+	"getAudit":            fleet.RoleViewer,
+	"listAuditUnits":      fleet.RoleViewer,
+	"cancelAudit":         fleet.RoleOperator,
+	"getAuditSchedule":    fleet.RoleViewer,
+	"setAuditSchedule":    fleet.RoleOperator,
+	"deleteAuditSchedule": fleet.RoleOperator,
+
+	"createToken": fleet.RoleAdmin,
+	"listTokens":  fleet.RoleAdmin,
+	"revokeToken": fleet.RoleAdmin,
+	"listLog":     fleet.RoleViewer,
+	"getVersion":  fleet.RoleViewer,
 }
 
 func TestEveryOperationAsksForItsRole(t *testing.T) {
