@@ -4,11 +4,14 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	osexec "os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -76,7 +79,7 @@ func TestScripts(t *testing.T) {
 				RequireExplicitExec: true,
 				RequireUniqueNames:  true,
 				Setup:               func(env *testscript.Env) error { return setUp(t, env) },
-				Cmds:                map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "sql": sql},
+				Cmds:                map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "sql": sql, "sim": sim},
 			})
 		})
 	}
@@ -127,6 +130,22 @@ func sql(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	_, err := pool.Exec(context.Background(), ts.ReadFile(args[0]))
 	ts.Check(err)
+}
+
+// sim changes the world behind fleetd's back: sim CONTROL JSON.
+func sim(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: sim CONTROL JSON")
+	}
+	res, err := http.Post(ts.Getenv("SIM")+"/_sim/"+args[0], "application/json", strings.NewReader(args[1]))
+	ts.Check(err)
+	defer func() { _ = res.Body.Close() }()
+	text, err := io.ReadAll(res.Body)
+	ts.Check(err)
+	ts.Logf("%s", text)
+	if res.StatusCode != http.StatusOK {
+		ts.Fatalf("the simulator says %s", res.Status)
+	}
 }
 
 // exits runs a command and wants an exit code: exits 4 fleetctl account list.
