@@ -12,6 +12,11 @@ import (
 	"fleetd/internal/store"
 )
 
+// hides says why homes cannot be seen that the API keeps from us.
+var hides = map[simulator.Class]fleet.UnknownReason{
+	simulator.ClassNotFound: fleet.UnknownUnitNotFound, simulator.ClassForbidden: fleet.UnknownForbidden,
+}
+
 // requireTrueSight compares what an audit says of every unit with the true state of
 // its home: nothing is drifted that is not, nothing in sync that is not, and unknown
 // only where the API keeps the home from us.
@@ -30,14 +35,12 @@ func (w *world) requireTrueSight(id string, wants []string) map[fleet.AuditResul
 					truth = fleet.AuditDrifted
 				}
 			}
-			switch class := w.sim.State(u.UnitID, wants[0]).Class; class {
-			case simulator.ClassNotFound:
-				require.Equal(w.t, fleet.UnknownUnitNotFound, u.Reason)
-			case simulator.ClassForbidden:
-				require.Equal(w.t, fleet.UnknownForbidden, u.Reason)
-			default:
-				require.Equal(w.t, truth, u.Result, "%s %s", u.UnitID, u.Reason)
+			class := w.sim.State(u.UnitID, wants[0]).Class
+			if reason, hidden := hides[class]; hidden {
+				require.Equal(w.t, reason, u.Reason)
+				continue
 			}
+			require.Equal(w.t, truth, u.Result, "%s %s", u.UnitID, u.Reason)
 		}
 		if f.After = next; next == 0 {
 			return counts
@@ -49,19 +52,19 @@ func (w *world) requireTrueSight(id string, wants []string) map[fleet.AuditResul
 // come and go; jobs that are lost: every home has its answer, and each is true.
 func TestAnAuditInAStormAnswersEveryHome(t *testing.T) {
 	t.Parallel()
-	const homes = 300
+	const homes = 200
 	wants := skillsNamed(12)
 	faults := simulator.FaultsHarsh()
-	faults.Overload, faults.ErrorBefore, faults.TokenTTL = 0.1, 0.05, 2*time.Second
+	faults.Overload, faults.ErrorBefore, faults.TokenTTL = 0.03, 0.05, 2*time.Second
 	faults.NotFoundHome, faults.ForbiddenHome = 0.02, 0.02
 	w := newWorld(t, simulator.Config{
-		Units: homes, Enabled: enabledEverywhere(wants), Faults: faults, Seed: 7, RPS: 150, Burst: 10,
+		Units: homes, Enabled: enabledEverywhere(wants), Faults: faults, Seed: 7, RPS: 200, Burst: 10,
 	}, func(p *store.AccountParams) { p.Rate, p.Burst = "250", 20 }) // more than the API bears
 	for _, s := range wants {
 		w.want(s, "live")
 	}
 	for i := range 30 {
-		require.NoError(t, w.sim.ChangeUnit(w.sim.UnitID(i*7), simulator.Change{Action: simulator.ChangeDisable, SkillID: wants[i%12]}))
+		require.NoError(t, w.sim.ChangeUnit(w.sim.UnitID(i*6), simulator.Change{Action: simulator.ChangeDisable, SkillID: wants[i%12]}))
 	}
 	first := w.start()
 	w.start()
