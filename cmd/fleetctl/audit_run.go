@@ -76,7 +76,8 @@ func (o *auditRunOptions) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r, err := createOnce(ctx, o.p, "audit", o.key, func(k string) (*client.Response[client.Audit], error) {
+	k := key(o.key)
+	r, err := insist(ctx, o.p, k, "the audit was created", func() (*client.Response[client.Audit], error) {
 		return api.CreateAudit(ctx, client.CreateAuditParams{IdempotencyKey: ref(k)}, body)
 	})
 	if err != nil {

@@ -17,7 +17,7 @@ const (
 	exitDone        = 0
 	exitError       = 1
 	exitUsage       = 2
-	exitDifference  = 3   // plan --detailed-exitcode found something to change
+	exitDifference  = 3   // plan --detailed-exitcode found something to change, drift list --exit-code some drift
 	exitDenied      = 4   // not authenticated or not allowed
 	exitShort       = 5   // a watched rollout or audit stopped or ended short of success
 	exitRunning     = 8   // still running when --timeout passed

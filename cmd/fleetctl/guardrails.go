@@ -2,18 +2,20 @@ package main
 
 import (
 	"errors"
+	"time"
 
 	"fleetd/internal/fleet"
 	"fleetd/internal/rollout"
 )
 
-// checkGuardrails reads selector, waves, tolerance and window as the server will:
-// what cannot be read is a mistake of the command line, told before anything is sent.
-func (s *rolloutSpec) checkGuardrails() error {
-	if s.selector != "" {
-		if err := checkSelector(s.selector); err != nil {
-			return err
-		}
+// check reads waves, tolerance, window and times as the server will: what cannot be
+// read is a mistake of the command line, told before anything is sent.
+func (s *guardrails) check() error {
+	switch {
+	case s.canary < 0:
+		return usagef("--canary %d is negative", s.canary)
+	case s.weight < 0:
+		return usagef("--weight %d is negative; weights begin at 1", s.weight)
 	}
 	for _, w := range s.waves {
 		if _, err := rollout.ParseSize(w); err != nil {
@@ -27,6 +29,19 @@ func (s *rolloutSpec) checkGuardrails() error {
 		if _, err := rollout.ParseWindow(s.window); err != nil {
 			return asFlag("--window", err)
 		}
+	}
+	if s.timezone != "" {
+		if _, err := time.LoadLocation(s.timezone); err != nil {
+			return usagef("--timezone %q is not a time zone: write it like Europe/Berlin", s.timezone)
+		}
+	}
+	for _, d := range [][2]string{{"--soak", s.soak}, {"--verify-timeout", s.verifyTimeout}} {
+		if err := positiveDuration(d[0], d[1]); err != nil {
+			return err
+		}
+	}
+	if s.observationMaxAge != "any" {
+		return duration("--observation-max-age", s.observationMaxAge)
 	}
 	return nil
 }

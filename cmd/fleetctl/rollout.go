@@ -16,7 +16,7 @@ import (
 func newRollout(p *program) *cobra.Command {
 	return noun("rollout", "fleet", "Rollouts: one skill, many homes, in waves",
 		newRolloutPlan(p), newRolloutCreate(p), newRolloutList(p), newRolloutShow(p), newRolloutWatch(p), newRolloutTargets(p),
-		newRolloutPause(p), newRolloutResume(p), newRolloutCancel(p), newRolloutRetry(p))
+		newRolloutPause(p), newRolloutResume(p), newRolloutCancel(p), newRolloutRetry(p), newRolloutRollback(p))
 }
 
 // ended is how many targets have an outcome.
@@ -54,6 +54,7 @@ func rolloutColumns(p *program) []column[client.Rollout] {
 		},
 		{head: "created_by", text: func(r client.Rollout) string { return r.CreatedBy }, wide: true},
 		{head: "reason", text: func(r client.Rollout) string { return r.Reason }, wide: true},
+		{head: "origin", text: func(r client.Rollout) string { return r.Origin }, wide: true},
 	}
 }
 

@@ -49,6 +49,7 @@ func (p *program) showRollout(w io.Writer, r client.Rollout) {
 	f.add("Requests", "%s sent, %s planned (%s)", count(r.Requests), count(r.Price.Requests), minutes(r.Price.Minutes))
 	f.add("ETA", "%s", p.etaText(r))
 	f.add("Created", "%s by %s%s", p.whenAndAge(r.CreatedAt), r.CreatedBy, prefixed(": ", r.Reason))
+	f.add("Origin", "%s", r.Origin)
 	if r.StartedAt != nil {
 		f.add("Started", "%s", p.whenAndAge(*r.StartedAt))
 	}

@@ -23,12 +23,17 @@ type rolloutSpec struct {
 	p      *program
 	action string
 
-	account   string
-	skill     string
-	stage     string
-	selector  string
-	unitsFile string
+	account         string
+	skill           string
+	stage           string
+	selector        string
+	unitsFile       string
+	includeOccupied bool
+	guardrails
+}
 
+// guardrails are the flags that bound a rollout, whatever it does.
+type guardrails struct {
 	canary            int64
 	waves             []string
 	soak              string
@@ -37,7 +42,6 @@ type rolloutSpec struct {
 	timezone          string
 	startAt           string
 	verifyTimeout     string
-	includeOccupied   bool
 	observationMaxAge string
 	weight            int64
 	reason            string
@@ -54,6 +58,13 @@ func (s *rolloutSpec) flags(cmd *cobra.Command) {
 	fs.StringVar(&s.stage, "stage", string(fleet.StageLive), "skill stage: development|certification|live")
 	fs.StringVar(&s.selector, "select", "", "which homes: "+selectorHelp)
 	fs.StringVar(&s.unitsFile, "units-file", "", `file that lists the homes, instead of --select ("-": stdin)`)
+	fs.BoolVar(&s.includeOccupied, "include-occupied", false, "write to occupied and linked homes as well")
+	complete(cmd, "stage", texts(fleet.Stages())...)
+	s.guardrails.flags(cmd)
+}
+
+func (s *guardrails) flags(cmd *cobra.Command) {
+	fs := cmd.Flags()
 	fs.Int64Var(&s.canary, "canary", 0, "how many homes go before all others")
 	fs.StringArrayVar(&s.waves, "wave", nil, "size of a wave, N or P%; repeatable, what is left is the last wave")
 	fs.StringVar(&s.soak, "soak", "", "how long to wait after each wave, such as 10m")
@@ -62,11 +73,9 @@ func (s *rolloutSpec) flags(cmd *cobra.Command) {
 	fs.StringVar(&s.timezone, "timezone", "", "time zone of --window, such as Europe/Berlin")
 	fs.StringVar(&s.startAt, "start-at", "", "not before then, such as 2026-03-01T22:00:00Z")
 	fs.StringVar(&s.verifyTimeout, "verify-timeout", "", "how long a write may take to show (10m when not given)")
-	fs.BoolVar(&s.includeOccupied, "include-occupied", false, "write to occupied and linked homes as well")
 	fs.StringVar(&s.observationMaxAge, "observation-max-age", "", `how old a known state may be before it is read again, or "any": never read before writing (24h when not given)`)
 	fs.Int64Var(&s.weight, "weight", 0, "share of the account's budget beside other rollouts (1 when not given)")
 	reasonFlag(cmd, &s.reason)
-	complete(cmd, "stage", texts(fleet.Stages())...)
 }
 
 // args takes the action, which is the only argument.
@@ -95,12 +104,9 @@ func (s *rolloutSpec) request() (client.RolloutRequest, error) {
 		IncludeOccupied: ref(s.includeOccupied), ObservationMaxAge: ref(s.observationMaxAge),
 		Weight: ref(s.weight), Reason: ref(s.reason),
 	}
-	if s.startAt != "" {
-		t, err := time.Parse(time.RFC3339, s.startAt)
-		if err != nil {
-			return none, usagef("--start-at %q is not a time: write it like 2026-03-01T22:00:00Z or 2026-03-01T22:00:00+01:00", s.startAt)
-		}
-		r.StartAt = &t
+	var err error
+	if r.StartAt, err = s.start(); err != nil {
+		return none, err
 	}
 	if s.unitsFile != "" {
 		ids, err := s.p.unitsFile(s.unitsFile)
@@ -136,32 +142,27 @@ func (s *rolloutSpec) check() error {
 	if err := needHomes(s.selector, s.unitsFile); err != nil {
 		return err
 	}
-	switch {
-	case s.canary < 0:
-		return usagef("--canary %d is negative", s.canary)
-	case s.weight < 0:
-		return usagef("--weight %d is negative; weights begin at 1", s.weight)
-	}
 	if err := oneOf("--stage", s.stage, texts(fleet.Stages())); err != nil {
 		return err
 	}
-	if err := s.checkGuardrails(); err != nil {
-		return err
-	}
-	if s.timezone != "" {
-		if _, err := time.LoadLocation(s.timezone); err != nil {
-			return usagef("--timezone %q is not a time zone: write it like Europe/Berlin", s.timezone)
-		}
-	}
-	for _, d := range [][2]string{{"--soak", s.soak}, {"--verify-timeout", s.verifyTimeout}} {
-		if err := positiveDuration(d[0], d[1]); err != nil {
+	if s.selector != "" {
+		if err := checkSelector(s.selector); err != nil {
 			return err
 		}
 	}
-	if s.observationMaxAge != "any" {
-		return duration("--observation-max-age", s.observationMaxAge)
+	return s.guardrails.check()
+}
+
+// start is when a rollout may begin; nil: at once.
+func (s *guardrails) start() (*time.Time, error) {
+	if s.startAt == "" {
+		return nil, nil //nolint:nilnil // No time is an answer.
 	}
-	return nil
+	t, err := time.Parse(time.RFC3339, s.startAt)
+	if err != nil {
+		return nil, usagef("--start-at %q is not a time: write it like 2026-03-01T22:00:00Z or 2026-03-01T22:00:00+01:00", s.startAt)
+	}
+	return &t, nil
 }
 
 // needHomes wants one of the two ways to say which homes.

@@ -4,14 +4,18 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	osexec "os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/stretchr/testify/require"
 
@@ -30,6 +34,7 @@ func TestMain(m *testing.M) {
 type testServer struct {
 	url   string
 	admin string // a token of the role admin
+	pool  *pgxpool.Pool
 }
 
 // startServer starts the real fleetd on a database of its own.
@@ -44,7 +49,7 @@ func startServer(t *testing.T) testServer {
 	_, secret, err := a.Store().CreateToken(t.Context(), store.TokenParams{Name: "root", Role: fleet.RoleAdmin},
 		fleet.Actor{Name: "test", Role: fleet.RoleAdmin}, store.Idempotency{})
 	require.NoError(t, err)
-	return testServer{url: a.URL(), admin: secret}
+	return testServer{url: a.URL(), admin: secret, pool: a.Store().Pool()}
 }
 
 // world is what a script's sim.json may say of the API that fleetd talks to.
@@ -74,7 +79,7 @@ func TestScripts(t *testing.T) {
 				RequireExplicitExec: true,
 				RequireUniqueNames:  true,
 				Setup:               func(env *testscript.Env) error { return setUp(t, env) },
-				Cmds:                map[string]func(*testscript.TestScript, bool, []string){"exits": exits},
+				Cmds:                map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "sql": sql, "sim": sim},
 			})
 		})
 	}
@@ -101,6 +106,7 @@ func setUp(t *testing.T, env *testscript.Env) error {
 	env.Setenv("FLEETCTL_TOKEN", server.admin)
 	env.Setenv("FLEETCTL_CONFIG", filepath.Join(env.WorkDir, "contexts.json"))
 	env.Setenv("SIM", srv.URL)
+	env.Values[poolKey{}] = server.pool
 	homes, err := os.Create(filepath.Join(env.WorkDir, "homes.csv"))
 	if err != nil {
 		return err
@@ -111,6 +117,35 @@ func setUp(t *testing.T, env *testscript.Env) error {
 		os.WriteFile(filepath.Join(env.WorkDir, "refresh"), []byte(simulator.DefaultRefreshToken+"\n"), 0o600),
 		os.WriteFile(filepath.Join(env.WorkDir, "token"), []byte(server.admin+"\n"), 0o600),
 	)
+}
+
+// poolKey is where a script finds the database.
+type poolKey struct{}
+
+// sql does to the database what no command can: sql FILE.
+func sql(ts *testscript.TestScript, neg bool, args []string) {
+	pool, ok := ts.Value(poolKey{}).(*pgxpool.Pool)
+	if neg || len(args) != 1 || !ok {
+		ts.Fatalf("usage: sql FILE")
+	}
+	_, err := pool.Exec(context.Background(), ts.ReadFile(args[0]))
+	ts.Check(err)
+}
+
+// sim changes the world behind fleetd's back: sim CONTROL JSON.
+func sim(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: sim CONTROL JSON")
+	}
+	res, err := http.Post(ts.Getenv("SIM")+"/_sim/"+args[0], "application/json", strings.NewReader(args[1]))
+	ts.Check(err)
+	defer func() { _ = res.Body.Close() }()
+	text, err := io.ReadAll(res.Body)
+	ts.Check(err)
+	ts.Logf("%s", text)
+	if res.StatusCode != http.StatusOK {
+		ts.Fatalf("the simulator says %s", res.Status)
+	}
 }
 
 // exits runs a command and wants an exit code: exits 4 fleetctl account list.

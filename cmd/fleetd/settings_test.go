@@ -59,7 +59,7 @@ func TestDefaults(t *testing.T) {
 	cfg, log := served(t, nil)
 	cfg.Logger = nil
 	require.Equal(t, app.Config{
-		DataDir: ".data", Listen: "127.0.0.1:8080", MaxInFlight: 500, ShutdownTimeout: 20 * time.Second, Version: version(),
+		DataDir: ".data", Listen: "127.0.0.1:8080", MaxInFlight: 500, AuditTimezone: "UTC", ShutdownTimeout: 20 * time.Second, Version: version(),
 	}, cfg)
 	require.Contains(t, log, "level=WARN msg=loud")
 	require.NotContains(t, log, "quiet")
@@ -75,7 +75,7 @@ func TestFlagsGoBeforeTheEnvironment(t *testing.T) {
 	}
 	want := app.Config{
 		DatabaseURL: "postgres://fleet@127.0.0.1:5432/fleet", DataDir: "/srv/fleet", Listen: "127.0.0.1:9000",
-		EncryptionKeyFile: "/run/key", MaxInFlight: 7, NoMigrate: true, ShutdownTimeout: 3 * time.Second, Version: version(),
+		EncryptionKeyFile: "/run/key", MaxInFlight: 7, AuditTimezone: "UTC", NoMigrate: true, ShutdownTimeout: 3 * time.Second, Version: version(),
 	}
 
 	cfg, log := served(t, env)

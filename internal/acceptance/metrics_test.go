@@ -25,6 +25,7 @@ var labels = map[string][]string{
 	"fleet_rollouts":                     {"state"},
 	"fleet_rollout_targets":              {"account", "state"},
 	"fleet_queue_jobs":                   {"queue", "state"},
+	"fleet_drift":                        {"account", "kind"},
 	"fleet_token_refreshes_total":        {"account", "result"},
 }
 

@@ -77,7 +77,7 @@ func Start(ctx context.Context, cfg Config) (_ *App, err error) {
 		return nil, err
 	}
 	handler, err := server.New(server.Config{ //nolint:contextcheck // Each request brings its own.
-		Accounts: a.store, Credentials: a.store, Units: a.store, Rollouts: a.store, Audits: a.store, Drift: a.store, Tokens: a.store, Log: a.store,
+		Accounts: a.store, Credentials: a.store, Units: a.store, Rollouts: a.store, Desired: a.store, Audits: a.store, Drift: a.store, Tokens: a.store, Log: a.store,
 		Checker: a.runner, Logger: cfg.Logger, Registry: registry, Ready: a.isReady, Version: cfg.Version,
 		AuditDefault: a.cfg.auditDefault(),
 	})
@@ -118,7 +118,7 @@ func (a *App) startWork(ctx context.Context, registry *prometheus.Registry) erro
 	}
 	a.runner, err = jobs.NewRunner(ctx, jobs.RunnerConfig{
 		Store: a.store, Pool: a.pool, ProcessName: name, MaxInFlight: a.cfg.MaxInFlight, Logger: a.cfg.Logger,
-		Audits: a.cfg.auditDefault(),
+		Audits: a.cfg.auditDefault(), Repair: jobs.RepairAfterAudit(a.store),
 		Accounts: jobs.AccountsConfig{
 			Store: a.store, BudgetPool: a.budgets, MaxInFlight: a.cfg.MaxInFlight, Logger: a.cfg.Logger,
 			Remote: remote.NewMetrics(registry), Tokens: lwa.NewMetrics(registry), Budgets: ratelimit.NewMetrics(registry),

@@ -28,6 +28,7 @@ type fleetCollector struct {
 	units    *prometheus.Desc
 	coverage *prometheus.Desc
 	success  *prometheus.Desc
+	drift    *prometheus.Desc
 }
 
 func newFleetCollector(st *store.Store, logger *slog.Logger) *fleetCollector {
@@ -47,11 +48,13 @@ func newFleetCollector(st *store.Store, logger *slog.Logger) *fleetCollector {
 			"Share of the units of the last audit that were seen, by account.", []string{"account"}, nil),
 		success: prometheus.NewDesc("fleet_audit_last_success_timestamp_seconds",
 			"When an audit of the account last saw every unit it was to see.", []string{"account"}, nil),
+		drift: prometheus.NewDesc("fleet_drift",
+			"Open findings that are not ignored, by account and kind.", []string{"account", "kind"}, nil),
 	}
 }
 
 func (c *fleetCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.targets, c.rollouts, c.open, c.queue, c.units, c.coverage, c.success} {
+	for _, d := range []*prometheus.Desc{c.targets, c.rollouts, c.open, c.queue, c.units, c.coverage, c.success, c.drift} {
 		ch <- d
 	}
 }
@@ -76,6 +79,9 @@ func (c *fleetCollector) Collect(ch chan<- prometheus.Metric) {
 	}
 	for place, n := range queueJobs(m) {
 		ch <- prometheus.MustNewConstMetric(c.queue, prometheus.GaugeValue, float64(n), place.queue, place.state)
+	}
+	for _, d := range m.Drift {
+		ch <- prometheus.MustNewConstMetric(c.drift, prometheus.GaugeValue, float64(d.N), d.Account, string(d.Kind))
 	}
 	for _, a := range m.Audits {
 		for result, n := range a.Units {

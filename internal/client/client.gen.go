@@ -94,6 +94,54 @@ func (e AccountSetRegion) Valid() bool {
 	}
 }
 
+// Defines values for DesiredSetRequestState.
+const (
+	DesiredSetRequestStateCertification DesiredSetRequestState = "certification"
+	DesiredSetRequestStateDevelopment   DesiredSetRequestState = "development"
+	DesiredSetRequestStateDisabled      DesiredSetRequestState = "disabled"
+	DesiredSetRequestStateLive          DesiredSetRequestState = "live"
+)
+
+// Valid indicates whether the value is a known member of the DesiredSetRequestState enum.
+func (e DesiredSetRequestState) Valid() bool {
+	switch e {
+	case DesiredSetRequestStateCertification:
+		return true
+	case DesiredSetRequestStateDevelopment:
+		return true
+	case DesiredSetRequestStateDisabled:
+		return true
+	case DesiredSetRequestStateLive:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for DocumentSkillState.
+const (
+	DocumentSkillStateCertification DocumentSkillState = "certification"
+	DocumentSkillStateDevelopment   DocumentSkillState = "development"
+	DocumentSkillStateDisabled      DocumentSkillState = "disabled"
+	DocumentSkillStateLive          DocumentSkillState = "live"
+)
+
+// Valid indicates whether the value is a known member of the DocumentSkillState enum.
+func (e DocumentSkillState) Valid() bool {
+	switch e {
+	case DocumentSkillStateCertification:
+		return true
+	case DocumentSkillStateDevelopment:
+		return true
+	case DocumentSkillStateDisabled:
+		return true
+	case DocumentSkillStateLive:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for IgnoreBodyCause.
 const (
 	IgnoreBodyCauseChangedOutside IgnoreBodyCause = "changed_outside"
@@ -297,19 +345,19 @@ func (e RolloutRequestAction) Valid() bool {
 
 // Defines values for RolloutRequestStage.
 const (
-	Certification RolloutRequestStage = "certification"
-	Development   RolloutRequestStage = "development"
-	Live          RolloutRequestStage = "live"
+	RolloutRequestStageCertification RolloutRequestStage = "certification"
+	RolloutRequestStageDevelopment   RolloutRequestStage = "development"
+	RolloutRequestStageLive          RolloutRequestStage = "live"
 )
 
 // Valid indicates whether the value is a known member of the RolloutRequestStage enum.
 func (e RolloutRequestStage) Valid() bool {
 	switch e {
-	case Certification:
+	case RolloutRequestStageCertification:
 		return true
-	case Development:
+	case RolloutRequestStageDevelopment:
 		return true
-	case Live:
+	case RolloutRequestStageLive:
 		return true
 	default:
 		return false
@@ -1040,6 +1088,219 @@ type CredentialSet struct {
 	VendorID *string `json:"vendor_id,omitempty"`
 }
 
+// DesiredAdoptRequest defines model for DesiredAdoptRequest.
+type DesiredAdoptRequest struct {
+	// Account The account to work for.
+	Account string `json:"account"`
+
+	// Disabled Also take what should be enabled and was seen not to be: it becomes disabled.
+	Disabled *bool `json:"disabled,omitempty"`
+
+	// DryRun Show what would change, and change nothing.
+	DryRun *bool `json:"dry_run,omitempty"`
+
+	// Expect The fingerprint of the plan that was agreed to: when anything else would change, nothing does.
+	Expect *string `json:"expect,omitempty"`
+
+	// Reason Why, for the log.
+	Reason *string `json:"reason,omitempty"`
+
+	// Selector Which units: all, or key=value, key!=value, key in (a,b), has(key), with commas between.
+	Selector string `json:"selector"`
+
+	// Skills Only these skills; every one that is not protected when not given.
+	Skills *[]string `json:"skills,omitempty"`
+}
+
+// DesiredApplyRequest defines model for DesiredApplyRequest.
+type DesiredApplyRequest struct {
+	// Account The account, unless the document names it; where both do, they must agree.
+	Account *string `json:"account,omitempty"`
+
+	// AllowEmpty Also take away more than half of what is desired, or all of it.
+	AllowEmpty *bool    `json:"allow_empty,omitempty"`
+	Document   Document `json:"document"`
+
+	// DryRun Show what would change, and change nothing.
+	DryRun *bool `json:"dry_run,omitempty"`
+
+	// Expect The fingerprint of the plan that was agreed to: when anything else would change, nothing does.
+	Expect *string `json:"expect,omitempty"`
+
+	// Reason Why, for the log.
+	Reason *string `json:"reason,omitempty"`
+}
+
+// DesiredChange defines model for DesiredChange.
+type DesiredChange struct {
+	Actor     string    `json:"actor"`
+	ChangedAt time.Time `json:"changed_at"`
+	Reason    string    `json:"reason"`
+	Rollout   string    `json:"rollout"`
+	Selector  string    `json:"selector"`
+	SkillID   string    `json:"skill_id"`
+	Source    string    `json:"source"`
+	State     *string   `json:"state"`
+}
+
+// DesiredChangeList defines model for DesiredChangeList.
+type DesiredChangeList struct {
+	Items []DesiredChange `json:"items"`
+
+	// NextCursor The cursor of the next page; empty on the last.
+	NextCursor string `json:"next_cursor"`
+}
+
+// DesiredCounts defines model for DesiredCounts.
+type DesiredCounts struct {
+	Disable   int64 `json:"disable"`
+	Enable    int64 `json:"enable"`
+	Remove    int64 `json:"remove"`
+	Stage     int64 `json:"stage"`
+	Unchanged int64 `json:"unchanged"`
+}
+
+// DesiredEntry defines model for DesiredEntry.
+type DesiredEntry struct {
+	Line     int64  `json:"line"`
+	Selector string `json:"selector"`
+	Units    int64  `json:"units"`
+}
+
+// DesiredGroup defines model for DesiredGroup.
+type DesiredGroup struct {
+	From     *string `json:"from"`
+	Line     int64   `json:"line"`
+	Selector string  `json:"selector"`
+	SkillID  string  `json:"skill_id"`
+	To       *string `json:"to"`
+	Units    int64   `json:"units"`
+}
+
+// DesiredItem defines model for DesiredItem.
+type DesiredItem struct {
+	Account   string    `json:"account"`
+	Actor     string    `json:"actor"`
+	ChangedAt time.Time `json:"changed_at"`
+	Property  string    `json:"property"`
+	Rollout   string    `json:"rollout"`
+	SkillID   string    `json:"skill_id"`
+	Source    string    `json:"source"`
+	State     string    `json:"state"`
+	UnitID    string    `json:"unit_id"`
+}
+
+// DesiredItemList defines model for DesiredItemList.
+type DesiredItemList struct {
+	Items []DesiredItem `json:"items"`
+
+	// NextCursor The cursor of the next page; empty on the last.
+	NextCursor string `json:"next_cursor"`
+}
+
+// DesiredPlan defines model for DesiredPlan.
+type DesiredPlan struct {
+	Account     string         `json:"account"`
+	Counts      DesiredCounts  `json:"counts"`
+	DryRun      bool           `json:"dry_run"`
+	Entries     []DesiredEntry `json:"entries"`
+	Fingerprint string         `json:"fingerprint"`
+	Groups      []DesiredGroup `json:"groups"`
+	ID          string         `json:"id"`
+	MoreGroups  int64          `json:"more_groups"`
+	NeverSeen   int64          `json:"never_seen"`
+	Refusal     string         `json:"refusal"`
+	Skills      []DesiredSkill `json:"skills"`
+	Source      string         `json:"source"`
+	UnknownSeen int64          `json:"unknown_seen"`
+	Unmanaged   []string       `json:"unmanaged"`
+}
+
+// DesiredSetRequest defines model for DesiredSetRequest.
+type DesiredSetRequest struct {
+	// Account The account to work for.
+	Account string `json:"account"`
+
+	// DryRun Show what would change, and change nothing.
+	DryRun *bool `json:"dry_run,omitempty"`
+
+	// Expect The fingerprint of the plan that was agreed to: when anything else would change, nothing does.
+	Expect *string `json:"expect,omitempty"`
+
+	// Reason Why, for the log.
+	Reason *string `json:"reason,omitempty"`
+
+	// Selector Which units: all, or key=value, key!=value, key in (a,b), has(key), with commas between.
+	Selector *string `json:"selector,omitempty"`
+
+	// SkillID The skill.
+	SkillID string `json:"skill_id"`
+
+	// State The stage it should be enabled at, or disabled.
+	State DesiredSetRequestState `json:"state"`
+
+	// UnitIDs The units by ID; instead of selector.
+	UnitIDs *[]string `json:"unit_ids,omitempty"`
+}
+
+// DesiredSetRequestState The stage it should be enabled at, or disabled.
+type DesiredSetRequestState string
+
+// DesiredSkill defines model for DesiredSkill.
+type DesiredSkill struct {
+	Disable   int64  `json:"disable"`
+	Enable    int64  `json:"enable"`
+	Remove    int64  `json:"remove"`
+	SkillID   string `json:"skill_id"`
+	Stage     int64  `json:"stage"`
+	Unchanged int64  `json:"unchanged"`
+}
+
+// Document defines model for Document.
+type Document struct {
+	// Account The account it is about, when the document says so.
+	Account *string `json:"account,omitempty"`
+
+	// Desired What should be on which units, in the order of the file.
+	Desired []DocumentEntry `json:"desired"`
+
+	// Version The version of the document: 1.
+	Version int64 `json:"version"`
+}
+
+// DocumentEntry defines model for DocumentEntry.
+type DocumentEntry struct {
+	// Column The column it begins at, for errors.
+	Column *int64 `json:"column,omitempty"`
+
+	// Line The line it stands on, for errors.
+	Line *int64 `json:"line,omitempty"`
+
+	// Select Which units: all, or key=value, key!=value, key in (a,b), has(key), with commas between.
+	Select string `json:"select"`
+
+	// Skills What each skill should be on these units.
+	Skills []DocumentSkill `json:"skills"`
+}
+
+// DocumentSkill defines model for DocumentSkill.
+type DocumentSkill struct {
+	// Column The column it begins at, for errors.
+	Column *int64 `json:"column,omitempty"`
+
+	// Line The line it stands on, for errors.
+	Line *int64 `json:"line,omitempty"`
+
+	// SkillID The skill's ID.
+	SkillID string `json:"skill_id"`
+
+	// State The stage it should be enabled at, or disabled.
+	State DocumentSkillState `json:"state"`
+}
+
+// DocumentSkillState The stage it should be enabled at, or disabled.
+type DocumentSkillState string
+
 // Drift defines model for Drift.
 type Drift struct {
 	Account      string        `json:"account"`
@@ -1341,6 +1602,22 @@ type RetryBody struct {
 	Reasons *[]string `json:"reasons,omitempty"`
 }
 
+// RollbackBody defines model for RollbackBody.
+type RollbackBody struct {
+	// Canary As of a rollout; so are all that follow.
+	Canary          *int64     `json:"canary,omitempty"`
+	IncludeOccupied *bool      `json:"include_occupied,omitempty"`
+	MaxFailures     *string    `json:"max_failures,omitempty"`
+	Reason          *string    `json:"reason,omitempty"`
+	Soak            *string    `json:"soak,omitempty"`
+	StartAt         *time.Time `json:"start_at,omitempty"`
+	Timezone        *string    `json:"timezone,omitempty"`
+	VerifyTimeout   *string    `json:"verify_timeout,omitempty"`
+	Waves           *[]string  `json:"waves,omitempty"`
+	Weight          *int64     `json:"weight,omitempty"`
+	Window          *string    `json:"window,omitempty"`
+}
+
 // Rollout defines model for Rollout.
 type Rollout struct {
 	Account     string     `json:"account"`
@@ -1357,6 +1634,7 @@ type Rollout struct {
 	Price       Price      `json:"price"`
 	Reason      string     `json:"reason"`
 	Requests    int64      `json:"requests"`
+	RollbackOf  string     `json:"rollback_of"`
 	Selector    string     `json:"selector"`
 	SkillID     string     `json:"skill_id"`
 	Stage       string     `json:"stage"`
@@ -1703,6 +1981,69 @@ type ListAuditUnitsParams struct {
 // ListAuditUnitsParamsResult defines parameters for ListAuditUnits.
 type ListAuditUnitsParamsResult string
 
+// ListDesiredParams defines parameters for ListDesired.
+type ListDesiredParams struct {
+	// Limit How many items a page holds at most.
+	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The next_cursor of the page before; empty for the first.
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Account The account.
+	Account string `form:"account" json:"account"`
+
+	// UnitID Only on this unit.
+	UnitID *string `form:"unit_id,omitempty" json:"unit_id,omitempty"`
+
+	// Property Only on units of this property.
+	Property *string `form:"property,omitempty" json:"property,omitempty"`
+
+	// SkillID Only of this skill.
+	SkillID *string `form:"skill_id,omitempty" json:"skill_id,omitempty"`
+}
+
+// SetDesiredParams defines parameters for SetDesired.
+type SetDesiredParams struct {
+	// IdempotencyKey Makes a repeated call safe: for 24 hours the same key with the same request gets the first call's answer and changes nothing. After that the key may be forgotten, and the call creates anew.
+	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
+}
+
+// AdoptDesiredParams defines parameters for AdoptDesired.
+type AdoptDesiredParams struct {
+	// IdempotencyKey Makes a repeated call safe: for 24 hours the same key with the same request gets the first call's answer and changes nothing. After that the key may be forgotten, and the call creates anew.
+	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
+}
+
+// ApplyDesiredParams defines parameters for ApplyDesired.
+type ApplyDesiredParams struct {
+	// IdempotencyKey Makes a repeated call safe: for 24 hours the same key with the same request gets the first call's answer and changes nothing. After that the key may be forgotten, and the call creates anew.
+	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
+}
+
+// ExportDesiredParams defines parameters for ExportDesired.
+type ExportDesiredParams struct {
+	// Account The account.
+	Account string `form:"account" json:"account"`
+}
+
+// ListDesiredHistoryParams defines parameters for ListDesiredHistory.
+type ListDesiredHistoryParams struct {
+	// Limit How many items a page holds at most.
+	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The next_cursor of the page before; empty for the first.
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Account Needed only when several accounts have a unit of this ID.
+	Account *string `form:"account,omitempty" json:"account,omitempty"`
+
+	// UnitID The unit.
+	UnitID string `form:"unit_id" json:"unit_id"`
+
+	// SkillID Only of this skill.
+	SkillID *string `form:"skill_id,omitempty" json:"skill_id,omitempty"`
+}
+
 // ListDriftParams defines parameters for ListDrift.
 type ListDriftParams struct {
 	// Limit How many items a page holds at most.
@@ -1832,6 +2173,12 @@ type CreateRolloutParams struct {
 	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
 }
 
+// RollbackRolloutParams defines parameters for RollbackRollout.
+type RollbackRolloutParams struct {
+	// IdempotencyKey Makes a repeated call safe: for 24 hours the same key with the same request gets the first call's answer and changes nothing. After that the key may be forgotten, and the call creates anew.
+	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
+}
+
 // ListTargetsParams defines parameters for ListTargets.
 type ListTargetsParams struct {
 	// Limit How many items a page holds at most.
@@ -1895,6 +2242,15 @@ type CreateAuditJSONRequestBody = AuditRequest
 // CancelAuditJSONRequestBody defines body for CancelAudit for application/json ContentType.
 type CancelAuditJSONRequestBody = ReasonBody
 
+// SetDesiredJSONRequestBody defines body for SetDesired for application/json ContentType.
+type SetDesiredJSONRequestBody = DesiredSetRequest
+
+// AdoptDesiredJSONRequestBody defines body for AdoptDesired for application/json ContentType.
+type AdoptDesiredJSONRequestBody = DesiredAdoptRequest
+
+// ApplyDesiredJSONRequestBody defines body for ApplyDesired for application/json ContentType.
+type ApplyDesiredJSONRequestBody = DesiredApplyRequest
+
 // IgnoreDriftJSONRequestBody defines body for IgnoreDrift for application/json ContentType.
 type IgnoreDriftJSONRequestBody = IgnoreBody
 
@@ -1918,6 +2274,12 @@ type ResumeRolloutJSONRequestBody = ReasonBody
 
 // RetryRolloutJSONRequestBody defines body for RetryRollout for application/json ContentType.
 type RetryRolloutJSONRequestBody = RetryBody
+
+// RollbackRolloutJSONRequestBody defines body for RollbackRollout for application/json ContentType.
+type RollbackRolloutJSONRequestBody = RollbackBody
+
+// PlanRollbackJSONRequestBody defines body for PlanRollback for application/json ContentType.
+type PlanRollbackJSONRequestBody = RollbackBody
 
 // CreateTokenJSONRequestBody defines body for CreateToken for application/json ContentType.
 type CreateTokenJSONRequestBody = TokenCreate
@@ -2151,6 +2513,90 @@ func (c *Client) ListAuditUnits(ctx context.Context, id string, params ListAudit
 	return receive[AuditedUnitList](ctx, c, r)
 }
 
+// ListDesired calls GET /api/v1/desired: list what should be on an account's units, by property.
+func (c *Client) ListDesired(ctx context.Context, params ListDesiredParams) (*Response[DesiredItemList], error) {
+	r := newRequest("listDesired", http.MethodGet, "/api/v1/desired")
+	if params.Limit != nil {
+		r.addQuery("limit", false, *params.Limit)
+	}
+	if params.Cursor != nil {
+		r.addQuery("cursor", false, *params.Cursor)
+	}
+	r.addQuery("account", false, params.Account)
+	if params.UnitID != nil {
+		r.addQuery("unit_id", false, *params.UnitID)
+	}
+	if params.Property != nil {
+		r.addQuery("property", false, *params.Property)
+	}
+	if params.SkillID != nil {
+		r.addQuery("skill_id", false, *params.SkillID)
+	}
+	return receive[DesiredItemList](ctx, c, r)
+}
+
+// SetDesired calls POST /api/v1/desired: set what one skill should be on some units.
+func (c *Client) SetDesired(ctx context.Context, params SetDesiredParams, body SetDesiredJSONRequestBody) (*Response[DesiredPlan], error) {
+	r := newRequest("setDesired", http.MethodPost, "/api/v1/desired")
+	if params.IdempotencyKey != nil {
+		r.header.Set("Idempotency-Key", text(*params.IdempotencyKey))
+	}
+	if err := r.setJSON(body); err != nil {
+		return nil, err
+	}
+	return receive[DesiredPlan](ctx, c, r)
+}
+
+// AdoptDesired calls POST /api/v1/desired/adopt: make what was last seen enabled on some units what should be.
+func (c *Client) AdoptDesired(ctx context.Context, params AdoptDesiredParams, body AdoptDesiredJSONRequestBody) (*Response[DesiredPlan], error) {
+	r := newRequest("adoptDesired", http.MethodPost, "/api/v1/desired/adopt")
+	if params.IdempotencyKey != nil {
+		r.header.Set("Idempotency-Key", text(*params.IdempotencyKey))
+	}
+	if err := r.setJSON(body); err != nil {
+		return nil, err
+	}
+	return receive[DesiredPlan](ctx, c, r)
+}
+
+// ApplyDesired calls POST /api/v1/desired/apply: make a document the whole desired state of an account.
+func (c *Client) ApplyDesired(ctx context.Context, params ApplyDesiredParams, body ApplyDesiredJSONRequestBody) (*Response[DesiredPlan], error) {
+	r := newRequest("applyDesired", http.MethodPost, "/api/v1/desired/apply")
+	if params.IdempotencyKey != nil {
+		r.header.Set("Idempotency-Key", text(*params.IdempotencyKey))
+	}
+	if err := r.setJSON(body); err != nil {
+		return nil, err
+	}
+	return receive[DesiredPlan](ctx, c, r)
+}
+
+// ExportDesired calls GET /api/v1/desired/export: export what should be on an account's units as fleet.yaml.
+func (c *Client) ExportDesired(ctx context.Context, params ExportDesiredParams) (*Stream, error) {
+	r := newRequest("exportDesired", http.MethodGet, "/api/v1/desired/export")
+	r.addQuery("account", false, params.Account)
+	return c.stream(ctx, r)
+}
+
+// ListDesiredHistory calls GET /api/v1/desired/history: list what ever should be on a unit, who said so and why, newest first.
+func (c *Client) ListDesiredHistory(ctx context.Context, params ListDesiredHistoryParams) (*Response[DesiredChangeList], error) {
+	r := newRequest("listDesiredHistory", http.MethodGet, "/api/v1/desired/history")
+	if params.Limit != nil {
+		r.addQuery("limit", false, *params.Limit)
+	}
+	if params.Cursor != nil {
+		r.addQuery("cursor", false, *params.Cursor)
+	}
+	if params.Account != nil {
+		r.addQuery("account", false, *params.Account)
+	}
+	r.addQuery("unit_id", false, params.UnitID)
+	if params.SkillID != nil {
+		r.addQuery("skill_id", false, *params.SkillID)
+	}
+	return receive[DesiredChangeList](ctx, c, r)
+}
+
 // ListDrift calls GET /api/v1/drift: list open findings in the order they were opened in, account by account.
 func (c *Client) ListDrift(ctx context.Context, params ListDriftParams) (*Response[DriftList], error) {
 	r := newRequest("listDrift", http.MethodGet, "/api/v1/drift")
@@ -2338,6 +2784,27 @@ func (c *Client) RetryRollout(ctx context.Context, id string, body RetryRolloutJ
 		return nil, err
 	}
 	return receive[Rollout](ctx, c, r)
+}
+
+// RollbackRollout calls POST /api/v1/rollouts/{id}/rollback: put back what each succeeded target of an ended rollout had before, by a rollout of its own.
+func (c *Client) RollbackRollout(ctx context.Context, id string, params RollbackRolloutParams, body RollbackRolloutJSONRequestBody) (*Response[Rollout], error) {
+	r := newRequest("rollbackRollout", http.MethodPost, "/api/v1/rollouts/{id}/rollback", "id", text(id))
+	if params.IdempotencyKey != nil {
+		r.header.Set("Idempotency-Key", text(*params.IdempotencyKey))
+	}
+	if err := r.setJSON(body); err != nil {
+		return nil, err
+	}
+	return receive[Rollout](ctx, c, r)
+}
+
+// PlanRollback calls POST /api/v1/rollouts/{id}/rollback/plan: show what a rollback would do and cost.
+func (c *Client) PlanRollback(ctx context.Context, id string, body PlanRollbackJSONRequestBody) (*Response[Plan], error) {
+	r := newRequest("planRollback", http.MethodPost, "/api/v1/rollouts/{id}/rollback/plan", "id", text(id))
+	if err := r.setJSON(body); err != nil {
+		return nil, err
+	}
+	return receive[Plan](ctx, c, r)
 }
 
 // ListTargets calls GET /api/v1/rollouts/{id}/targets: list the targets of a rollout in the order they go.

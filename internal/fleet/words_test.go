@@ -35,6 +35,7 @@ func TestClosedSetsAreTheContract(t *testing.T) {
 		"link modes":       {texts(fleet.LinkModes()), []string{"none", "delegated", "codes"}},
 		"credential kinds": {texts(fleet.CredentialKinds()), []string{"enterprise", "developer", "customer"}},
 		"roles":            {texts(fleet.Roles()), []string{"viewer", "operator", "admin"}},
+		"desired states":   {texts(fleet.DesiredStates()), []string{"development", "certification", "live", "disabled"}},
 		"target states": {texts(fleet.TargetStates()), []string{
 			"pending", "queued", "running", "verifying", "succeeded", "failed", "skipped", "canceled",
 		}},
@@ -162,4 +163,15 @@ func TestErrorSaysWhatAndWhere(t *testing.T) {
 	require.Equal(t, &fleet.Error{Code: fleet.CodeInvalid, Field: "wave", Message: "5 is odd"}, fleet.Invalidf("wave", "%d is odd", 5))
 	require.Equal(t, &fleet.Error{Code: fleet.CodeNotFound, Message: "no rollout 7"}, fleet.NotFoundf("no rollout %d", 7))
 	require.Equal(t, &fleet.Error{Code: fleet.CodeConflict, Message: "rollout 7 has it"}, fleet.Conflictf("rollout %d has it", 7))
+}
+
+func TestDesiredStatesAreStages(t *testing.T) {
+	t.Parallel()
+	for _, s := range fleet.DesiredStates() {
+		require.True(t, s.Valid())
+		require.Equal(t, s, fleet.DesiredStateOf(s.Stage()))
+	}
+	require.Empty(t, fleet.StateDisabled.Stage())
+	require.False(t, fleet.DesiredState("").Valid())
+	require.False(t, fleet.DesiredState("prod").Valid())
 }

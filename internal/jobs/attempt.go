@@ -57,6 +57,15 @@ type attempt struct {
 }
 
 func newAttempt(t *store.ClaimedTarget, spec store.RolloutSpec, acc *Account, g gate) *attempt {
+	if t.WantStage != nil {
+		spec.Action, spec.Stage = fleet.ActionEnable, *t.WantStage
+		if spec.Stage == "" {
+			spec.Action = fleet.ActionDisable
+		}
+	}
+	if spec.Action == fleet.ActionDisable && t.OnlyIf != nil && t.OnlyIf.Stage != "" {
+		spec.Stage = t.OnlyIf.Stage // the one that is enabled
+	}
 	a := &attempt{
 		t: t, spec: spec, acc: acc, gate: g, now: time.Now,
 		inDoubt:  t.Prior == fleet.TargetVerifying && t.Writes > 0,
@@ -85,10 +94,13 @@ func (a *attempt) run(ctx context.Context) store.TargetRecord {
 		a.inDoubt = false
 	}
 	a.saw(seen)
+	if a.changedSince(seen) {
+		return a.skipped(fleet.ReasonChangedSince)
+	}
 	switch s := a.look(seen); {
 	case s == sightWanted:
 		return a.asWanted()
-	case s == sightPending && !known, s == sightNoLink && a.wrote():
+	case s == sightPending && !known && !a.stuck(seen), s == sightNoLink && a.wrote():
 		return a.verifying(seen)
 	case s == sightBroken && a.wrote():
 		return a.failed(fleet.ReasonEnablingFailed, "the API reports ENABLING_FAILED")
@@ -114,6 +126,25 @@ func (a *attempt) run(ctx context.Context) store.TargetRecord {
 	case sightPending, sightNoLink, sightOther:
 	}
 	return a.verifying(answer)
+}
+
+// changedSince reports whether somebody changed the home after the rollout that this
+// one takes back. One that is as it was before that rollout needs nothing, and is none.
+func (a *attempt) changedSince(seen fleet.Observation) bool {
+	left := a.t.OnlyIf
+	if left == nil || a.wrote() {
+		return false
+	}
+	restored := a.look(seen) == sightWanted && (a.spec.Action == fleet.ActionEnable || seen.Status != fleet.StatusEnabled)
+	same := seen.Status == left.Status && seen.Stage == left.Stage &&
+		(seen.AccountLink == left.AccountLink || seen.AccountLink == "" || left.AccountLink == "")
+	return !restored && !same
+}
+
+// stuck reports whether an ENABLING is nobody's doing any more: an audit found it
+// with no rollout at work, and only a write moves it.
+func (a *attempt) stuck(seen fleet.Observation) bool {
+	return a.spec.Origin == fleet.OriginRepair && !a.wrote() && seen.Status == fleet.StatusEnabling
 }
 
 // wrote reports whether a write of ours may have been done, ever.

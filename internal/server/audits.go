@@ -4,7 +4,6 @@ import (
 	"context"
 	"io"
 	"net/http"
-	"reflect"
 	"slices"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -40,7 +39,10 @@ type AuditBody struct{ request auditRequest }
 
 // Resolve decodes the body.
 func (b *AuditBody) Resolve(hctx huma.Context) []error {
-	return resolveUnits(hctx, func(r io.Reader) error { return decodeUnits(r, &b.request, &b.request.UnitIDs) })
+	return resolveJSON(hctx, maxBodyUnits, func(r io.Reader) (err error) {
+		b.request.UnitIDs, err = decodeWithUnits(r, &b.request)
+		return err
+	})
 }
 
 func (r *auditRequest) params() (store.AuditParams, error) {
@@ -121,7 +123,7 @@ func (s *server) registerAudits() {
 		status:  http.StatusNoContent,
 		summary: "Take an account's own audit schedule away: fleetd's holds again",
 	}, s.deleteAuditSchedule)
-	s.describeBody(reflect.TypeFor[auditRequest](), "AuditRequest", "/api/v1/audits")
+	describeBodies[auditRequest](s, "AuditRequest", "/api/v1/audits")
 }
 
 func (s *server) createAudit(ctx context.Context, in *struct {

@@ -41,6 +41,8 @@ var needs = map[string]fleet.Role{
 	"pauseRollout":        fleet.RoleOperator,
 	"resumeRollout":       fleet.RoleOperator,
 	"cancelRollout":       fleet.RoleOperator,
+	"planRollback":        fleet.RoleViewer,
+	"rollbackRollout":     fleet.RoleOperator,
 	"retryRollout":        fleet.RoleOperator,
 	"createToken":         fleet.RoleAdmin,
 	"listTokens":          fleet.RoleAdmin,

@@ -20,20 +20,20 @@ type RolloutBody struct{ request rolloutRequest }
 
 // Resolve decodes the body.
 func (b *RolloutBody) Resolve(hctx huma.Context) []error {
-	return resolveUnits(hctx, func(r io.Reader) error { return decodeRollout(r, &b.request) })
+	return resolveJSON(hctx, maxBodyUnits, func(r io.Reader) error { return decodeRollout(r, &b.request) })
 }
 
-// resolveUnits reads a body that may name a million units.
-func resolveUnits(hctx huma.Context, decode func(io.Reader) error) []error {
+// resolveJSON decodes a body of JSON as it comes, of at most so many bytes.
+func resolveJSON(hctx huma.Context, most int64, decode func(io.Reader) error) []error {
 	if kind, _, err := mime.ParseMediaType(hctx.Header("Content-Type")); hctx.Header("Content-Type") != "" && (err != nil || kind != "application/json") {
 		return []error{huma.NewErrorWithContext(hctx, http.StatusUnsupportedMediaType, "the body must be JSON: send the header Content-Type: application/json")}
 	}
-	limited := &io.LimitedReader{R: hctx.BodyReader(), N: maxBodyUnits + 1}
+	limited := &io.LimitedReader{R: hctx.BodyReader(), N: most + 1}
 	err := decode(limited)
 	status := http.StatusUnprocessableEntity
 	switch timeout := (interface{ Timeout() bool })(nil); {
 	case limited.N <= 0:
-		status, err = http.StatusRequestEntityTooLarge, errors.New("the body is too large; select the units by a selector instead of by ID")
+		status, err = http.StatusRequestEntityTooLarge, errors.New("the body is too large; select the units by a selector instead of one by one")
 	case err == nil:
 		return nil
 	case errors.As(err, &timeout) && timeout.Timeout():
@@ -42,53 +42,52 @@ func resolveUnits(hctx huma.Context, decode func(io.Reader) error) []error {
 	return []error{huma.NewErrorWithContext(hctx, status, err.Error())}
 }
 
-func decodeRollout(r io.Reader, to *rolloutRequest) error { return decodeUnits(r, to, &to.UnitIDs) }
+// decodeRollout reads the request of a rollout.
+func decodeRollout(r io.Reader, to *rolloutRequest) (err error) {
+	to.UnitIDs, err = decodeWithUnits(r, to)
+	return err
+}
 
-// decodeUnits reads one JSON object: unit_ids one by one into ids, the rest as a whole
-// and strictly into to.
-func decodeUnits(r io.Reader, to any, ids *[]string) error {
+// decodeWithUnits reads one JSON object: unit_ids, which it returns, one by one, the rest
+// as a whole and strictly.
+func decodeWithUnits(r io.Reader, to any) (units []string, err error) {
 	dec := json.NewDecoder(r)
 	if err := expect(dec, json.Delim('{')); err != nil {
-		return err
+		return nil, err
 	}
 	rest := map[string]json.RawMessage{}
-	var units []string
 	for size := 0; dec.More(); {
 		name, err := dec.Token()
 		if err != nil {
-			return plainJSONError(err)
+			return nil, plainJSONError(err)
 		}
 		key, _ := name.(string)                 // A key of an object is a string.
 		if strings.EqualFold(key, "unit_ids") { // as encoding/json takes the other names
 			if units, err = decodeStrings(dec); err != nil {
-				return err
+				return nil, err
 			}
 			continue
 		}
 		var value json.RawMessage
 		if err := dec.Decode(&value); err != nil {
-			return plainJSONError(err)
+			return nil, plainJSONError(err)
 		}
 		if size += len(value); size > maxBody {
-			return errors.New("the body is too large beside its unit_ids")
+			return nil, errors.New("the body is too large beside its unit_ids")
 		}
 		rest[key] = value
 	}
 	if err := expect(dec, json.Delim('}')); err != nil {
-		return err
+		return nil, err
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return errors.New("the body must hold one JSON value and nothing after it")
+		return nil, errors.New("the body must hold one JSON value and nothing after it")
 	}
 	text, err := json.Marshal(rest)
 	if err != nil {
-		return plainJSONError(err)
+		return nil, plainJSONError(err)
 	}
-	if err := unmarshal(text, to); err != nil {
-		return err
-	}
-	*ids = units
-	return nil
+	return units, unmarshal(text, to)
 }
 
 // decodeStrings reads a JSON array of strings.
@@ -122,17 +121,16 @@ func expect(dec *json.Decoder, want json.Delim) error {
 	return nil
 }
 
-// describeRolloutBodies writes the body into the OpenAPI document: huma reads every
-// body that it knows of before the handler runs.
+// describeRolloutBodies writes the body of rollouts into the OpenAPI document.
 func (s *server) describeRolloutBodies() {
-	s.describeBody(reflect.TypeFor[rolloutRequest](), "RolloutRequest", "/api/v1/rollouts", "/api/v1/rollouts/plan")
+	describeBodies[rolloutRequest](s, "RolloutRequest", "/api/v1/rollouts", "/api/v1/rollouts/plan")
 }
 
-// describeBody writes a body that huma does not read into the OpenAPI document, for the
-// POST of some paths.
-func (s *server) describeBody(body reflect.Type, name string, paths ...string) {
+// describeBodies writes a body that resolveJSON decodes into the OpenAPI document: huma
+// reads every body that it knows of before the handler runs.
+func describeBodies[T any](s *server, name string, paths ...string) {
 	doc := s.api.OpenAPI()
-	schema := doc.Components.Schemas.Schema(body, true, name)
+	schema := doc.Components.Schemas.Schema(reflect.TypeFor[T](), true, name)
 	for _, path := range paths {
 		doc.Paths[path].Post.RequestBody = &huma.RequestBody{
 			Required: true,

@@ -189,7 +189,10 @@ func (s *server) planRollout(ctx context.Context, in *struct{ JSON RolloutBody }
 	if err != nil {
 		return nil, err
 	}
-	plan, err := s.cfg.Rollouts.PlanRollout(ctx, p)
+	return planned(s.cfg.Rollouts.PlanRollout(ctx, p))
+}
+
+func planned(plan store.Plan, err error) (*planOut, error) {
 	if err != nil {
 		return nil, err
 	}

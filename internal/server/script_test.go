@@ -102,6 +102,8 @@ var volatile = []struct {
 	{regexp.MustCompile(`"request_id": "[A-Z2-7]{26}"`), `"request_id": "ID"`},
 	{regexp.MustCompile(`ro-[a-z0-9]+`), `ROLLOUT`},
 	{regexp.MustCompile(`au-[a-z0-9]+`), `AUDIT`},
+	{regexp.MustCompile(`"de-[a-z0-9]+"`), `"CHANGE"`},
+	{regexp.MustCompile(`"fingerprint": "[^"]+"`), `"fingerprint": "FINGERPRINT"`},
 	{regexp.MustCompile(`fleet_[A-Za-z0-9_-]{43}`), `SECRET`},
 	{regexp.MustCompile(`"go_version": "[^"]+"`), `"go_version": "GO"`},
 }

@@ -22,6 +22,7 @@ type Config struct {
 	Credentials CredentialStore
 	Units       UnitStore
 	Rollouts    RolloutStore
+	Desired     DesiredStore
 	Audits      AuditStore
 	Drift       DriftStore
 	Tokens      TokenStore
@@ -100,7 +101,7 @@ func HTTPServer(h http.Handler, logger *slog.Logger) *http.Server {
 
 func (c *Config) validate() error {
 	switch {
-	case c.Accounts == nil, c.Credentials == nil, c.Units == nil, c.Rollouts == nil, c.Audits == nil, c.Drift == nil, c.Tokens == nil, c.Log == nil, c.Checker == nil:
+	case c.Accounts == nil, c.Credentials == nil, c.Units == nil, c.Rollouts == nil, c.Desired == nil, c.Audits == nil, c.Drift == nil, c.Tokens == nil, c.Log == nil, c.Checker == nil:
 		return errors.New("server: a store or the account checker is missing from the configuration")
 	case c.Logger == nil:
 		return errors.New("server: the configuration has no logger")
@@ -124,8 +125,10 @@ func newServer(cfg Config, mux humago.Mux) *server {
 	s.registerCredentials()
 	s.registerUnits()
 	s.registerRollouts()
+	s.registerRollbacks()
 	s.registerAudits()
 	s.registerDrift()
+	s.registerDesired()
 	s.registerTokens()
 	s.registerLog()
 	s.registerVersion()

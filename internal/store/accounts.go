@@ -237,6 +237,9 @@ func (s *Store) DeleteAccount(ctx context.Context, name string, units bool, reas
 		if err := q.AccountDeleteDesiredChanges(ctx, row.ID); err != nil {
 			return fmt.Errorf("delete the changes of what was desired: %w", err)
 		}
+		if err := q.DriftDeleteAccount(ctx, row.ID); err != nil {
+			return fmt.Errorf("delete drift: %w", err)
+		}
 		if err := q.AccountDelete(ctx, row.ID); err != nil {
 			return fmt.Errorf("delete account: %w", err)
 		}

@@ -160,14 +160,26 @@ func TestApplyRefuses(t *testing.T) {
 		where   []string
 		says    []string
 	}{
-		"an entry that picks nothing": {"- {select: property=nowhere, skills: {a: live}}\n- {select: all, skills: {a: live}}\n- {select: 'floor=9', skills: {b: live}}\n",
-			[]string{"line 4, column 12", "line 6, column 12"}, []string{"matches no unit of account acme"}},
-		"entries that disagree": {"- select: property=maple\n  skills: {a: live}\n- select: floor=2\n  skills:\n    a: disabled\n    b: live\n",
-			[]string{"line 8, column 5"}, []string{"a is to be disabled here and live at line 5, column 12, and 2 units are picked by both entries: u2, u3;"}},
-		"entries that disagree on one unit": {"- {select: unit=u1, skills: {a: live}}\n- {select: all, skills: {a: certification}}\n",
-			[]string{"line 5, column 26"}, []string{"1 unit is picked by both entries: u1;"}},
-		"entries that disagree on many": {"- {select: all, skills: {a: live}}\n- {select: all, skills: {a: certification}}\n- {select: all, skills: {a: disabled}}\n",
-			[]string{"line 5, column 26"}, []string{"6 units are picked by both entries: u1, u2, u3, u4, u5 and 1 more"}},
+		"an entry that picks nothing": {
+			"- {select: property=nowhere, skills: {a: live}}\n- {select: all, skills: {a: live}}\n- {select: 'floor=9', skills: {b: live}}\n",
+			[]string{"line 4, column 12", "line 6, column 12"},
+			[]string{"matches no unit of account acme"},
+		},
+		"entries that disagree": {
+			"- select: property=maple\n  skills: {a: live}\n- select: floor=2\n  skills:\n    a: disabled\n    b: live\n",
+			[]string{"line 8, column 5"},
+			[]string{"a is to be disabled here and live at line 5, column 12, and 2 units are picked by both entries: u2, u3;"},
+		},
+		"entries that disagree on one unit": {
+			"- {select: unit=u1, skills: {a: live}}\n- {select: all, skills: {a: certification}}\n",
+			[]string{"line 5, column 26"},
+			[]string{"1 unit is picked by both entries: u1;"},
+		},
+		"entries that disagree on many": {
+			"- {select: all, skills: {a: live}}\n- {select: all, skills: {a: certification}}\n- {select: all, skills: {a: disabled}}\n",
+			[]string{"line 5, column 26"},
+			[]string{"6 units are picked by both entries: u1, u2, u3, u4, u5 and 1 more"},
+		},
 		"the account's protected skill": {"- {select: all, skills: {mine: live}}\n", []string{"line 4, column 26"}, []string{"protected skill"}},
 	} {
 		t.Run(name, func(t *testing.T) {

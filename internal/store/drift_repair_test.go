@@ -118,6 +118,13 @@ func TestRepairMakesARolloutForEachSkillActionAndStage(t *testing.T) {
 		require.Empty(t, got.Rollouts)
 		require.Contains(t, got.Skipped, store.RepairSkipped{Reason: store.RepairInFlight, Count: 10})
 	})
+	t.Run("what has ended stands in nobody's way", func(t *testing.T) {
+		y.set(t, "UPDATE rollouts SET ended_at = now(), state = 'canceled' WHERE skill_id = (SELECT id FROM skills WHERE skill_id = $1)", testSkill)
+		got, err := y.PlanRepair(t.Context(), repairs(store.DriftFilter{}))
+		require.NoError(t, err)
+		require.Equal(t, 9, got.Targets, "u13 can be repaired by now, and the other skill is still under way")
+		require.Contains(t, got.Skipped, store.RepairSkipped{Reason: store.RepairInFlight, Count: 1})
+	})
 }
 
 func TestRepairTakesWhatIsDesiredAndSeenNow(t *testing.T) {
@@ -252,6 +259,7 @@ func TestARepairAccountsForEveryFinding(t *testing.T) {
 			return
 		}
 		y.set(t, "DELETE FROM targets")
+		y.set(t, "TRUNCATE desired, desired_history, desired_changes, managed_skills")
 		y.set(t, "DELETE FROM rollouts")
 		y.set(t, "DELETE FROM drifts")
 		y.set(t, "DELETE FROM desired")

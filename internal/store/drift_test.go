@@ -314,3 +314,13 @@ func TestNoDriftIsAnErrorOfItsOwn(t *testing.T) {
 	require.ErrorIs(t, err, store.ErrNoDrift)
 	require.NotErrorIs(t, err, store.ErrAboveCeiling)
 }
+
+func TestAnAccountTakesItsDriftWithIt(t *testing.T) {
+	t.Parallel()
+	f := newDrifted(t, 2)
+	f.found(t, missing("u1"))
+
+	require.NoError(t, f.DeleteAccount(t.Context(), "acme", true, "sold", f.by))
+
+	require.Zero(t, f.count(t, "SELECT count(*) FROM drifts"))
+}

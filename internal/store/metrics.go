@@ -20,6 +20,7 @@ type Metrics struct {
 	Queue    []QueueCount        // only where there are jobs
 	Accounts []int64             // the ID of every account
 	Audits   []AuditMetrics
+	Drift    []DriftCount // of every account and kind
 }
 
 // AuditMetrics is the last audit of an account that came to its end.
@@ -78,6 +79,9 @@ func (s *Store) Metrics(ctx context.Context) (Metrics, error) {
 	}
 	if err := errors.Join(m.readOpen(ctx, q), m.readAudits(ctx, q)); err != nil {
 		return m, mapError(err)
+	}
+	if m.Drift, err = s.DriftCounts(ctx); err != nil {
+		return m, err
 	}
 	rows, err := s.pool.Query(ctx, `
 		SELECT queue, state::text, count(*)

@@ -29,6 +29,7 @@ type RolloutSpec struct {
 	ObservationMaxAge time.Duration
 	ObservationAny    bool
 	IncludeOccupied   bool
+	Origin            fleet.RolloutOrigin
 }
 
 // RolloutSpec reads the spec of a rollout by its row.
@@ -40,7 +41,7 @@ func (s *Store) RolloutSpec(ctx context.Context, id int64) (RolloutSpec, error) 
 	spec := RolloutSpec{
 		ID: id, Key: r.Rollout.Key, AccountID: r.Rollout.AccountID, Account: r.Account,
 		Action: fleet.Action(r.Rollout.Action), SkillID: r.Skill, Stage: fleet.Stage(r.Rollout.Stage),
-		VerifyTimeout: millis(r.Rollout.VerifyTimeoutMs), IncludeOccupied: r.Rollout.IncludeOccupied,
+		VerifyTimeout: millis(r.Rollout.VerifyTimeoutMs), IncludeOccupied: r.Rollout.IncludeOccupied, Origin: fleet.RolloutOrigin(r.Rollout.Origin),
 		ObservationAny: r.Rollout.ObservationMaxAgeMs == nil, ObservationMaxAge: millis(deref(r.Rollout.ObservationMaxAgeMs)),
 	}
 	return spec, nil
@@ -164,7 +165,7 @@ func newRollout(r db.RolloutByIDRow, now time.Time) Rollout {
 		MaxFailures: int(row.MaxFailures), Failures: rollout.Failures(counts, int(row.Acknowledged)), Requests: row.Requests, Throttled: row.Throttled,
 		Price:     Price{Requests: row.PriceRequests, Minutes: row.PriceMinutes},
 		CreatedAt: row.CreatedAt.UTC(), StartedAt: utc(row.StartedAt), EndedAt: utc(row.EndedAt),
-		CreatedBy: row.CreatedBy, Reason: row.Reason, Origin: fleet.RolloutOrigin(row.Origin),
+		CreatedBy: row.CreatedBy, Reason: row.Reason, Origin: fleet.RolloutOrigin(row.Origin), RollbackOf: r.RollbackOfKey,
 	}
 	switch out.State {
 	case fleet.RolloutRunning, fleet.RolloutWaiting, fleet.RolloutScheduled:

@@ -75,6 +75,7 @@ func (s *Store) createRollout(
 	if err != nil {
 		return "", err
 	}
+	p = d.params
 	d.insert.Key, d.insert.CreatedBy, d.insert.Reason = newRolloutKey(), actor.Name, p.Reason
 	q := db.New(tx)
 	id, err := q.RolloutInsert(ctx, d.insert)
@@ -83,6 +84,9 @@ func (s *Store) createRollout(
 	}
 	if _, err := tx.Exec(ctx, insertTargets, id, d.skipKnown); err != nil {
 		return "", fmt.Errorf("insert targets: %w", err)
+	}
+	if err := releaseKnown(ctx, tx, d, id); err != nil {
+		return "", err
 	}
 	if d.plan.Targets >= analyzeFrom {
 		if _, err := tx.Exec(ctx, "ANALYZE targets"); err != nil {
@@ -113,10 +117,37 @@ func (s *Store) createRollout(
 	return d.insert.Key, keepIdempotency(ctx, tx, actor, idem, d.insert.Key)
 }
 
+// releaseKnown says what is desired of the homes that are as wanted already: they are
+// skipped now, and are never released.
+func releaseKnown(ctx context.Context, tx pgx.Tx, d *rolloutDraft, rolloutID int64) error {
+	if !d.skipKnown || d.plan.Expected.AlreadyInState == 0 {
+		return nil
+	}
+	stage := wantedStage(db.Rollout{Action: d.insert.Action, Stage: d.insert.Stage}, nil)
+	const group = 20_000
+	for last := 0; ; last += group {
+		rows, err := tx.Query(ctx, "SELECT unit_id FROM picked WHERE class = 'already' AND seq > $1 AND seq <= $2", last, last+group)
+		if err != nil {
+			return fmt.Errorf("read units that are as wanted: %w", err)
+		}
+		units, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+		if err != nil {
+			return fmt.Errorf("read units that are as wanted: %w", err)
+		}
+		_, err = ReleaseDesired(ctx, tx, rolloutID, units, slices.Repeat([]string{stage}, len(units)))
+		if errors.Is(err, ErrDesiredBusy) {
+			return &fleet.Error{Code: fleet.CodeUnavailable, Err: err, Message: "what is desired in the account is just being changed: try again in a moment"}
+		}
+		if err != nil || last+group >= d.plan.Targets {
+			return err
+		}
+	}
+}
+
 // insertTargets writes the backlog from what draftRollout picked. Homes whose
 // outcome is known end at once and cost nothing.
 const insertTargets = `
-INSERT INTO targets (rollout_id, seq, unit_id, state, odd, reason, ended_at, before)
+INSERT INTO targets (rollout_id, seq, unit_id, state, odd, reason, ended_at, before, want_stage, only_if)
 SELECT
     $1,
     seq,
@@ -129,7 +160,9 @@ SELECT
         ELSE ''
     END,
     CASE WHEN class = 'occupied' OR (class = 'already' AND $2::boolean) THEN now() END,
-    CASE WHEN class = 'already' AND $2::boolean THEN before END
+    CASE WHEN class = 'already' AND $2::boolean THEN before END,
+    want_stage,
+    only_if
 FROM picked
 ORDER BY seq`
 
@@ -138,11 +171,20 @@ ORDER BY seq`
 type rolloutDraft struct {
 	insert    db.RolloutInsertParams
 	plan      Plan
-	skipKnown bool // units known to be in state are skipped now, not at their turn
+	params    RolloutParams // as completed
+	skipKnown bool          // units known to be in state are skipped now, not at their turn
 }
 
 func (s *Store) draftRollout(ctx context.Context, tx pgx.Tx, p RolloutParams) (*rolloutDraft, error) {
 	d := &rolloutDraft{skipKnown: p.StartAt.IsZero()}
+	var back rollback
+	if p.RollbackOf != "" {
+		var err error
+		if back, err = readRollback(ctx, tx, &p); err != nil {
+			return nil, err
+		}
+		p.ObservationMaxAge = time.Nanosecond // always read
+	}
 	g, err := parseGuardrails(&p)
 	if err != nil {
 		return nil, err
@@ -159,9 +201,11 @@ func (s *Store) draftRollout(ctx context.Context, tx pgx.Tx, p RolloutParams) (*
 	if err != nil {
 		return nil, fmt.Errorf("name skill: %w", err)
 	}
-	selector, err := pickUnits(ctx, tx, p, acc, skill)
-	if err != nil {
-		return nil, err
+	selector := p.Selector
+	if p.RollbackOf == "" {
+		if selector, err = pickUnits(ctx, tx, p, acc, skill); err != nil {
+			return nil, err
+		}
 	}
 	targets, err := countPicked(ctx, tx, &d.plan)
 	if err != nil {
@@ -185,6 +229,14 @@ func (s *Store) draftRollout(ctx context.Context, tx pgx.Tx, p RolloutParams) (*
 	price := rollout.PriceOf(rollout.PriceInput{Read: d.plan.Expected.Read, Write: d.plan.Expected.Changes()}, acc.rate)
 	d.fillPlan(p, selector, ends, maxFailures, price, acc.rate)
 	d.fillInsert(p, g, acc, skill, ends)
+	d.params = p
+	if p.RollbackOf != "" {
+		d.insert.RollbackOf = &back.id
+		if back.unknown > 0 {
+			d.plan.Warnings = append(d.plan.Warnings, fmt.Sprintf(
+				"%d homes are left as they are: their state before rollout %s is not known, or they are gone", back.unknown, p.RollbackOf))
+		}
+	}
 	return d, nil
 }
 

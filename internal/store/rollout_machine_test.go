@@ -50,6 +50,7 @@ func TestRolloutsOverRandomHistories(t *testing.T) {
 		if played++; played > lives {
 			return
 		}
+		y.set(t, "TRUNCATE desired, desired_history, desired_changes, managed_skills")
 		y.set(t, "DELETE FROM rollouts")
 		y.set(t, "DELETE FROM observed")
 		y.set(t, "UPDATE units SET occupancy = CASE WHEN id % 9 = 3 THEN 'occupied' ELSE 'vacant' END")

@@ -84,16 +84,8 @@ func parseGuardrails(p *RolloutParams) (guardrails, error) {
 // the order they will be released in (that of the inventory, or of the units
 // file), each with what is known of it. It returns the selector as it is kept.
 func pickUnits(ctx context.Context, tx pgx.Tx, p RolloutParams, acc draftedAccount, skill int32) (string, error) {
-	// A repair makes several rollouts in one transaction.
-	if _, err := tx.Exec(ctx, "DROP TABLE IF EXISTS pg_temp.picked"); err != nil {
-		return "", fmt.Errorf("pick units: %w", err)
-	}
-	_, err := tx.Exec(ctx, `
-		CREATE TEMPORARY TABLE picked (
-			seq integer NOT NULL, unit_id bigint NOT NULL, property text NOT NULL, class text NOT NULL, before jsonb
-		) ON COMMIT DROP`)
-	if err != nil {
-		return "", fmt.Errorf("pick units: %w", err)
+	if err := makePicked(ctx, tx); err != nil {
+		return "", err
 	}
 	var maxAge *int64
 	if !p.ObservationAny {
@@ -121,7 +113,7 @@ func pickUnits(ctx context.Context, tx pgx.Tx, p RolloutParams, acc draftedAccou
 		selector = sel.String()
 		where, args = selectorSQL(sel, args)
 	}
-	_, err = tx.Exec(ctx, fmt.Sprintf(pickSQL, order, from, where), args...)
+	_, err := tx.Exec(ctx, fmt.Sprintf(pickSQL, order, from, where), args...)
 	if err != nil {
 		return "", fmt.Errorf("pick units: %w", err)
 	}
@@ -129,6 +121,22 @@ func pickUnits(ctx context.Context, tx pgx.Tx, p RolloutParams, acc draftedAccou
 		return "", fmt.Errorf("pick units: %w", err)
 	}
 	return selector, nil
+}
+
+func makePicked(ctx context.Context, tx pgx.Tx) error {
+	// A repair makes several rollouts in one transaction.
+	if _, err := tx.Exec(ctx, "DROP TABLE IF EXISTS pg_temp.picked"); err != nil {
+		return fmt.Errorf("pick units: %w", err)
+	}
+	_, err := tx.Exec(ctx, `
+		CREATE TEMPORARY TABLE picked (
+			seq integer NOT NULL, unit_id bigint NOT NULL, property text NOT NULL, class text NOT NULL, before jsonb,
+			want_stage text, only_if jsonb
+		) ON COMMIT DROP`)
+	if err != nil {
+		return fmt.Errorf("pick units: %w", err)
+	}
+	return nil
 }
 
 // pickSQL classes each unit by what its write would cost: nothing (occupied,
@@ -142,7 +150,8 @@ SELECT
     u.property,
     CASE
         WHEN u.occupancy <> 'vacant' AND NOT $6::boolean THEN 'occupied'
-        WHEN o.status = '' THEN CASE WHEN $7::bigint IS NULL THEN 'write' ELSE 'read' END
+        WHEN o.status IS NULL THEN CASE WHEN $7::bigint IS NULL THEN 'write' ELSE 'read' END
+        WHEN o.status = '' THEN 'read' -- a write was in doubt, and nothing was seen since
         WHEN $7::bigint IS NOT NULL AND o.observed_at < now() - make_interval(secs => $7::bigint / 1000.0) THEN 'read'
         WHEN $3::text = 'enable' AND o.status = 'ENABLED' AND o.stage IN ('', $4::text)
             AND ($5::text = 'none' OR o.account_link IN ('', 'LINKED')) THEN 'already'
@@ -164,7 +173,7 @@ LEFT JOIN observed AS last ON last.unit_id = u.id AND last.skill_id = $2
 LEFT JOIN unit_sights AS whole ON whole.unit_id = u.id
 CROSS JOIN LATERAL (
     SELECT
-        coalesce(last.status, CASE WHEN whole.seen_at IS NOT NULL THEN 'ABSENT' ELSE '' END) AS status,
+        coalesce(last.status, CASE WHEN whole.seen_at IS NOT NULL THEN 'ABSENT' END) AS status,
         coalesce(last.stage, '') AS stage,
         coalesce(last.account_link, '') AS account_link,
         greatest(last.observed_at, whole.seen_at) AS observed_at

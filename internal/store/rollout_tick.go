@@ -54,6 +54,9 @@ func (s *Store) TickRollout(ctx context.Context, id int64, p TickParams) (TickRe
 		}
 		return s.tick(ctx, tx, q, row, locked.Now, p, &out)
 	})
+	if errors.Is(err, ErrDesiredBusy) { // nothing was released, and soon will be
+		return TickResult{State: out.State}, nil
+	}
 	return out, err
 }
 
@@ -175,11 +178,15 @@ func (t *ticking) release(ctx context.Context, d rollout.Decision) (int, error) 
 	if !t.win.byZone {
 		t.row.NextSeq = last + 1
 	}
-	refs := make([]TargetRef, 0, len(rows))
+	refs, released, stages := make([]TargetRef, 0, len(rows)), make([]int64, 0, len(rows)), make([]string, 0, len(rows))
 	for _, r := range rows {
 		if r.State == fleet.TargetQueued {
 			refs = append(refs, TargetRef{AccountID: t.row.AccountID, RolloutID: t.row.ID, Seq: r.Seq})
+			released, stages = append(released, r.UnitID), append(stages, wantedStage(t.row, r.WantStage))
 		}
+	}
+	if _, err := ReleaseDesired(ctx, t.tx, t.row.ID, released, stages); err != nil {
+		return 0, err
 	}
 	occupied := len(rows) - len(refs)
 	moveCounts(&t.row, fleet.TargetPending, fleet.TargetQueued, len(refs))
@@ -192,6 +199,17 @@ func (t *ticking) release(ctx context.Context, d rollout.Decision) (int, error) 
 	sums := totals{}
 	sums.addN(t.row.AccountID, fleet.Action(t.row.Action), fleet.TargetSkipped, fleet.ReasonOccupied, occupied)
 	return len(rows), sums.apply(ctx, t.q)
+}
+
+// wantedStage is the stage a target is to be enabled at, or empty for disabled.
+func wantedStage(r db.Rollout, own *string) string {
+	switch {
+	case own != nil:
+		return *own
+	case fleet.Action(r.Action) == fleet.ActionEnable:
+		return r.Stage
+	}
+	return ""
 }
 
 // pick finds the targets to release, in order: those the snapshot found, unless they
@@ -236,6 +254,11 @@ func (t *ticking) save(ctx context.Context, before db.Rollout, d rollout.Decisio
 	}
 	if err := saveRollout(ctx, t.q, next, d.Ended); err != nil {
 		return err
+	}
+	if d.Ended {
+		if _, err := ResolveByRollout(ctx, t.tx, next.ID); err != nil {
+			return err
+		}
 	}
 	if !out.Changed {
 		return nil

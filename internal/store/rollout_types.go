@@ -28,7 +28,10 @@ type RolloutParams struct {
 	ObservationAny    bool          // any age will do: never read before writing
 	Weight            int           // zero: 1
 	Reason            string
-	Origin            fleet.RolloutOrigin // what it is made from; empty: a person asked
+	// RollbackOf names the rollout to take back. Account, action, skill, stage and the
+	// units follow from it and must be empty.
+	RollbackOf string
+	Origin     fleet.RolloutOrigin // what it is made from; empty: a person asked
 }
 
 // Plan is what a rollout would do, made by the code that does it.
@@ -116,7 +119,8 @@ type Rollout struct {
 	Reason      string             `json:"reason"`
 
 	// Origin is what it was made from: repair, rollback, or empty for a person's own.
-	Origin fleet.RolloutOrigin `json:"origin"`
+	Origin     fleet.RolloutOrigin `json:"origin"`
+	RollbackOf string              `json:"rollback_of"` // the rollout that this one takes back, or empty
 }
 
 // Target is one unit of a rollout; the contract's JSON.

@@ -40,6 +40,11 @@ type ClaimedTarget struct {
 	VerifyBy  time.Time // zero: no deadline runs
 	Before    *fleet.Observation
 	Observed  *fleet.Observation // what was last seen, by whomever
+
+	// WantStage is the stage this one is to be enabled at, empty for disabled, where
+	// that is not what its rollout says; OnlyIf how the home must look to be touched.
+	WantStage *fleet.Stage
+	OnlyIf    *fleet.Observation
 }
 
 // ClaimTargets takes targets for the jobs of one process, in one transaction. Those
@@ -74,6 +79,13 @@ func (s *Store) ClaimTargets(ctx context.Context, processID int64, claims []Clai
 		}
 		if claimed[i].Before, err = decodeObservation(r.Before); err != nil {
 			return nil, err
+		}
+		if claimed[i].OnlyIf, err = decodeObservation(r.OnlyIf); err != nil {
+			return nil, err
+		}
+		if r.WantStage != nil {
+			stage := fleet.Stage(*r.WantStage)
+			claimed[i].WantStage = &stage
 		}
 		sights.UnitRows, sights.SkillIds = append(sights.UnitRows, r.UnitID), append(sights.SkillIds, r.SkillID)
 	}
@@ -123,7 +135,7 @@ func (s *Store) lookAtUnits(ctx context.Context, claimed []ClaimedTarget, sights
 			return fmt.Errorf("look at units: unit %d is gone", sights.UnitRows[i])
 		}
 		claimed[i].UnitID, claimed[i].Occupancy = r.UnitID, fleet.Occupancy(r.Occupancy)
-		if r.Status != "" {
+		if r.Looked { // an empty status stays one: a write is in doubt
 			claimed[i].Observed = &fleet.Observation{
 				Status: fleet.Status(r.Status), Stage: fleet.Stage(r.Stage),
 				AccountLink: fleet.LinkStatus(r.AccountLink), ObservedAt: r.ObservedAt,

@@ -65,12 +65,14 @@ func (w *Writer) head(desired string) {
 // The texts that YAML reads as text when they stand bare: selectors, and words.
 var (
 	bareSelector = regexp.MustCompile(`^[a-z][A-Za-z0-9_./-]*(=|!=| in \(|\()[A-Za-z0-9=!,()_./@+-]*$`)
-	bareWord     = regexp.MustCompile(`^[a-z][a-z0-9]*([.-][A-Za-z0-9_-]+)+$`)
+	bareWord     = regexp.MustCompile(`^[a-z][a-z0-9]*([.-][A-Za-z0-9_-]+)*$`)
+	// notText are the words that YAML, or an older one, reads as something else.
+	notText = []string{"null", "true", "false", "yes", "no", "on", "off", "y", "n"}
 )
 
 // scalar writes text as YAML reads it. JSON's quotes are YAML's.
 func scalar(text string) string {
-	if text == "all" || bareSelector.MatchString(text) || bareWord.MatchString(text) {
+	if bareSelector.MatchString(text) || (bareWord.MatchString(text) && !slices.Contains(notText, text)) {
 		return text
 	}
 	var b strings.Builder

@@ -24,6 +24,16 @@ func (q *Queries) DriftCarryProperties(ctx context.Context, accountID int64) err
 	return err
 }
 
+const driftDeleteAccount = `-- name: DriftDeleteAccount :exec
+DELETE FROM drifts
+WHERE account_id = $1
+`
+
+func (q *Queries) DriftDeleteAccount(ctx context.Context, accountID int64) error {
+	_, err := q.db.Exec(ctx, driftDeleteAccount, accountID)
+	return err
+}
+
 const driftOpenCounts = `-- name: DriftOpenCounts :many
 SELECT
     accounts.name AS account,

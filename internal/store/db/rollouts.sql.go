@@ -15,7 +15,8 @@ SELECT
     rollouts.id, rollouts.key, rollouts.account_id, rollouts.action, rollouts.skill_id, rollouts.stage, rollouts.state, rollouts.state_reason, rollouts.selector, rollouts.targets, rollouts.wave_ends, rollouts.wave_index, rollouts.wave_worked, rollouts.soak_until, rollouts.soak_ms, rollouts.max_failures, rollouts.acknowledged, rollouts.window_start, rollouts.window_end, rollouts.timezone, rollouts.start_at, rollouts.verify_timeout_ms, rollouts.observation_max_age_ms, rollouts.include_occupied, rollouts.weight, rollouts.price_requests, rollouts.price_minutes, rollouts.n_pending, rollouts.n_queued, rollouts.n_running, rollouts.n_verifying, rollouts.n_succeeded, rollouts.n_failed, rollouts.n_skipped, rollouts.n_canceled, rollouts.requests, rollouts.throttled, rollouts.created_by, rollouts.reason, rollouts.created_at, rollouts.started_at, rollouts.ended_at, rollouts.next_seq, rollouts.open_from, rollouts.open_to, rollouts.origin, rollouts.rollback_of,
     accounts.name AS account,
     skills.skill_id AS skill,
-    budgets.rate AS budget_rate
+    budgets.rate AS budget_rate,
+    coalesce((SELECT o.key FROM rollouts AS o WHERE o.id = rollouts.rollback_of), '')::text AS rollback_of_key
 FROM rollouts
 JOIN accounts ON accounts.id = rollouts.account_id
 JOIN skills ON skills.id = rollouts.skill_id
@@ -24,10 +25,11 @@ WHERE rollouts.id = $1
 `
 
 type RolloutByIDRow struct {
-	Rollout    Rollout
-	Account    string
-	Skill      string
-	BudgetRate float64
+	Rollout       Rollout
+	Account       string
+	Skill         string
+	BudgetRate    float64
+	RollbackOfKey string
 }
 
 func (q *Queries) RolloutByID(ctx context.Context, id int64) (RolloutByIDRow, error) {
@@ -84,6 +86,7 @@ func (q *Queries) RolloutByID(ctx context.Context, id int64) (RolloutByIDRow, er
 		&i.Account,
 		&i.Skill,
 		&i.BudgetRate,
+		&i.RollbackOfKey,
 	)
 	return i, err
 }
@@ -93,7 +96,8 @@ SELECT
     rollouts.id, rollouts.key, rollouts.account_id, rollouts.action, rollouts.skill_id, rollouts.stage, rollouts.state, rollouts.state_reason, rollouts.selector, rollouts.targets, rollouts.wave_ends, rollouts.wave_index, rollouts.wave_worked, rollouts.soak_until, rollouts.soak_ms, rollouts.max_failures, rollouts.acknowledged, rollouts.window_start, rollouts.window_end, rollouts.timezone, rollouts.start_at, rollouts.verify_timeout_ms, rollouts.observation_max_age_ms, rollouts.include_occupied, rollouts.weight, rollouts.price_requests, rollouts.price_minutes, rollouts.n_pending, rollouts.n_queued, rollouts.n_running, rollouts.n_verifying, rollouts.n_succeeded, rollouts.n_failed, rollouts.n_skipped, rollouts.n_canceled, rollouts.requests, rollouts.throttled, rollouts.created_by, rollouts.reason, rollouts.created_at, rollouts.started_at, rollouts.ended_at, rollouts.next_seq, rollouts.open_from, rollouts.open_to, rollouts.origin, rollouts.rollback_of,
     accounts.name AS account,
     skills.skill_id AS skill,
-    budgets.rate AS budget_rate
+    budgets.rate AS budget_rate,
+    coalesce((SELECT o.key FROM rollouts AS o WHERE o.id = rollouts.rollback_of), '')::text AS rollback_of_key
 FROM rollouts
 JOIN accounts ON accounts.id = rollouts.account_id
 JOIN skills ON skills.id = rollouts.skill_id
@@ -102,10 +106,11 @@ WHERE rollouts.key = $1
 `
 
 type RolloutByKeyRow struct {
-	Rollout    Rollout
-	Account    string
-	Skill      string
-	BudgetRate float64
+	Rollout       Rollout
+	Account       string
+	Skill         string
+	BudgetRate    float64
+	RollbackOfKey string
 }
 
 func (q *Queries) RolloutByKey(ctx context.Context, key string) (RolloutByKeyRow, error) {
@@ -162,6 +167,7 @@ func (q *Queries) RolloutByKey(ctx context.Context, key string) (RolloutByKeyRow
 		&i.Account,
 		&i.Skill,
 		&i.BudgetRate,
+		&i.RollbackOfKey,
 	)
 	return i, err
 }
@@ -204,7 +210,8 @@ INSERT INTO rollouts (
     n_skipped,
     created_by,
     reason,
-    origin
+    origin,
+    rollback_of
 ) VALUES (
     $1,
     $2,
@@ -231,7 +238,8 @@ INSERT INTO rollouts (
     $23,
     $24,
     $25,
-    $26
+    $26,
+    $27
 )
 RETURNING id
 `
@@ -263,6 +271,7 @@ type RolloutInsertParams struct {
 	CreatedBy           string
 	Reason              string
 	Origin              string
+	RollbackOf          *int64
 }
 
 func (q *Queries) RolloutInsert(ctx context.Context, arg RolloutInsertParams) (int64, error) {
@@ -293,6 +302,7 @@ func (q *Queries) RolloutInsert(ctx context.Context, arg RolloutInsertParams) (i
 		arg.CreatedBy,
 		arg.Reason,
 		arg.Origin,
+		arg.RollbackOf,
 	)
 	var id int64
 	err := row.Scan(&id)
@@ -304,7 +314,8 @@ SELECT
     rollouts.id, rollouts.key, rollouts.account_id, rollouts.action, rollouts.skill_id, rollouts.stage, rollouts.state, rollouts.state_reason, rollouts.selector, rollouts.targets, rollouts.wave_ends, rollouts.wave_index, rollouts.wave_worked, rollouts.soak_until, rollouts.soak_ms, rollouts.max_failures, rollouts.acknowledged, rollouts.window_start, rollouts.window_end, rollouts.timezone, rollouts.start_at, rollouts.verify_timeout_ms, rollouts.observation_max_age_ms, rollouts.include_occupied, rollouts.weight, rollouts.price_requests, rollouts.price_minutes, rollouts.n_pending, rollouts.n_queued, rollouts.n_running, rollouts.n_verifying, rollouts.n_succeeded, rollouts.n_failed, rollouts.n_skipped, rollouts.n_canceled, rollouts.requests, rollouts.throttled, rollouts.created_by, rollouts.reason, rollouts.created_at, rollouts.started_at, rollouts.ended_at, rollouts.next_seq, rollouts.open_from, rollouts.open_to, rollouts.origin, rollouts.rollback_of,
     accounts.name AS account,
     skills.skill_id AS skill,
-    budgets.rate AS budget_rate
+    budgets.rate AS budget_rate,
+    coalesce((SELECT o.key FROM rollouts AS o WHERE o.id = rollouts.rollback_of), '')::text AS rollback_of_key
 FROM rollouts
 JOIN accounts ON accounts.id = rollouts.account_id
 JOIN skills ON skills.id = rollouts.skill_id
@@ -326,10 +337,11 @@ type RolloutListParams struct {
 }
 
 type RolloutListRow struct {
-	Rollout    Rollout
-	Account    string
-	Skill      string
-	BudgetRate float64
+	Rollout       Rollout
+	Account       string
+	Skill         string
+	BudgetRate    float64
+	RollbackOfKey string
 }
 
 func (q *Queries) RolloutList(ctx context.Context, arg RolloutListParams) ([]RolloutListRow, error) {
@@ -398,6 +410,7 @@ func (q *Queries) RolloutList(ctx context.Context, arg RolloutListParams) ([]Rol
 			&i.Account,
 			&i.Skill,
 			&i.BudgetRate,
+			&i.RollbackOfKey,
 		); err != nil {
 			return nil, err
 		}

@@ -193,6 +193,8 @@ claimed AS (
         targets.before,
         targets.claimed_from,
         targets.job_id,
+        targets.want_stage,
+        targets.only_if,
         locked.skill_id
 ),
 moved AS (
@@ -229,7 +231,9 @@ SELECT
     claimed.verify_by,
     claimed.before,
     claimed.claimed_from,
-    claimed.job_id
+    claimed.job_id,
+    claimed.want_stage,
+    claimed.only_if
 FROM claimed
 `
 
@@ -253,6 +257,8 @@ type TargetClaimRow struct {
 	Before      []byte
 	ClaimedFrom *fleet.TargetState
 	JobID       *int64
+	WantStage   *string
+	OnlyIf      []byte
 }
 
 // Takes targets for one process, job by job, and counts them. A queued one only
@@ -288,6 +294,8 @@ func (q *Queries) TargetClaim(ctx context.Context, arg TargetClaimParams) ([]Tar
 			&i.Before,
 			&i.ClaimedFrom,
 			&i.JobID,
+			&i.WantStage,
+			&i.OnlyIf,
 		); err != nil {
 			return nil, err
 		}
@@ -873,7 +881,7 @@ FROM (
 WHERE targets.rollout_id = $1
     AND targets.seq = ANY ($2::integer[])
     AND home.id = targets.unit_id
-RETURNING targets.seq, targets.unit_id, targets.state
+RETURNING targets.seq, targets.unit_id, targets.state, targets.want_stage
 `
 
 type TargetQueueParams struct {
@@ -884,9 +892,10 @@ type TargetQueueParams struct {
 }
 
 type TargetQueueRow struct {
-	Seq    int32
-	UnitID int64
-	State  fleet.TargetState
+	Seq       int32
+	UnitID    int64
+	State     fleet.TargetState
+	WantStage *string
 }
 
 // Queues picked targets. Homes that are occupied by now are skipped here and cost
@@ -905,7 +914,12 @@ func (q *Queries) TargetQueue(ctx context.Context, arg TargetQueueParams) ([]Tar
 	items := []TargetQueueRow{}
 	for rows.Next() {
 		var i TargetQueueRow
-		if err := rows.Scan(&i.Seq, &i.UnitID, &i.State); err != nil {
+		if err := rows.Scan(
+			&i.Seq,
+			&i.UnitID,
+			&i.State,
+			&i.WantStage,
+		); err != nil {
 			return nil, err
 		}
 		items = append(items, i)
@@ -1016,7 +1030,8 @@ SELECT
     want.skill_id::integer AS skill_id,
     units.unit_id,
     units.occupancy,
-    coalesce(observed.status, CASE WHEN unit_sights.seen_at IS NOT NULL THEN 'ABSENT' END, '')::text AS status,
+    (observed.status IS NOT NULL OR unit_sights.seen_at IS NOT NULL)::boolean AS looked,
+    coalesce(observed.status, 'ABSENT')::text AS status,
     coalesce(observed.stage, '')::text AS stage,
     coalesce(observed.account_link, '')::text AS account_link,
     coalesce(greatest(observed.observed_at, unit_sights.seen_at), 'epoch')::timestamptz AS observed_at
@@ -1045,6 +1060,7 @@ type TargetSightsRow struct {
 	SkillID     int32
 	UnitID      string
 	Occupancy   string
+	Looked      bool
 	Status      string
 	Stage       string
 	AccountLink string
@@ -1067,6 +1083,7 @@ func (q *Queries) TargetSights(ctx context.Context, arg TargetSightsParams) ([]T
 			&i.SkillID,
 			&i.UnitID,
 			&i.Occupancy,
+			&i.Looked,
 			&i.Status,
 			&i.Stage,
 			&i.AccountLink,

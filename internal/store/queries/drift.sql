@@ -76,3 +76,7 @@ FROM accounts
 JOIN units ON units.account_id = accounts.id
 WHERE units.unit_id = @unit_id
     AND (@account_id::bigint = 0 OR accounts.id = @account_id);
+
+-- name: DriftDeleteAccount :exec
+DELETE FROM drifts
+WHERE account_id = @account_id;

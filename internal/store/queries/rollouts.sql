@@ -25,7 +25,8 @@ INSERT INTO rollouts (
     n_skipped,
     created_by,
     reason,
-    origin
+    origin,
+    rollback_of
 ) VALUES (
     @key,
     @account_id,
@@ -52,7 +53,8 @@ INSERT INTO rollouts (
     @n_skipped,
     @created_by,
     @reason,
-    @origin
+    @origin,
+    sqlc.narg('rollback_of')
 )
 RETURNING id;
 
@@ -61,7 +63,8 @@ SELECT
     sqlc.embed(rollouts),
     accounts.name AS account,
     skills.skill_id AS skill,
-    budgets.rate AS budget_rate
+    budgets.rate AS budget_rate,
+    coalesce((SELECT o.key FROM rollouts AS o WHERE o.id = rollouts.rollback_of), '')::text AS rollback_of_key
 FROM rollouts
 JOIN accounts ON accounts.id = rollouts.account_id
 JOIN skills ON skills.id = rollouts.skill_id
@@ -73,7 +76,8 @@ SELECT
     sqlc.embed(rollouts),
     accounts.name AS account,
     skills.skill_id AS skill,
-    budgets.rate AS budget_rate
+    budgets.rate AS budget_rate,
+    coalesce((SELECT o.key FROM rollouts AS o WHERE o.id = rollouts.rollback_of), '')::text AS rollback_of_key
 FROM rollouts
 JOIN accounts ON accounts.id = rollouts.account_id
 JOIN skills ON skills.id = rollouts.skill_id
@@ -85,7 +89,8 @@ SELECT
     sqlc.embed(rollouts),
     accounts.name AS account,
     skills.skill_id AS skill,
-    budgets.rate AS budget_rate
+    budgets.rate AS budget_rate,
+    coalesce((SELECT o.key FROM rollouts AS o WHERE o.id = rollouts.rollback_of), '')::text AS rollback_of_key
 FROM rollouts
 JOIN accounts ON accounts.id = rollouts.account_id
 JOIN skills ON skills.id = rollouts.skill_id

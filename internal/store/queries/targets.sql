@@ -48,7 +48,7 @@ FROM (
 WHERE targets.rollout_id = @rollout_id
     AND targets.seq = ANY (@seqs::integer[])
     AND home.id = targets.unit_id
-RETURNING targets.seq, targets.unit_id, targets.state;
+RETURNING targets.seq, targets.unit_id, targets.state, targets.want_stage;
 
 -- name: TargetRecall :one
 -- Takes back what is queued: first releases, which are within bounds, and those that
@@ -198,6 +198,8 @@ claimed AS (
         targets.before,
         targets.claimed_from,
         targets.job_id,
+        targets.want_stage,
+        targets.only_if,
         locked.skill_id
 ),
 moved AS (
@@ -234,7 +236,9 @@ SELECT
     claimed.verify_by,
     claimed.before,
     claimed.claimed_from,
-    claimed.job_id
+    claimed.job_id,
+    claimed.want_stage,
+    claimed.only_if
 FROM claimed;
 
 -- name: TargetSights :many
@@ -245,7 +249,8 @@ SELECT
     want.skill_id::integer AS skill_id,
     units.unit_id,
     units.occupancy,
-    coalesce(observed.status, CASE WHEN unit_sights.seen_at IS NOT NULL THEN 'ABSENT' END, '')::text AS status,
+    (observed.status IS NOT NULL OR unit_sights.seen_at IS NOT NULL)::boolean AS looked,
+    coalesce(observed.status, 'ABSENT')::text AS status,
     coalesce(observed.stage, '')::text AS stage,
     coalesce(observed.account_link, '')::text AS account_link,
     coalesce(greatest(observed.observed_at, unit_sights.seen_at), 'epoch')::timestamptz AS observed_at

@@ -1,0 +1,106 @@
+package jobs
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"fleetd/internal/fleet"
+	"fleetd/internal/simulator"
+	"fleetd/internal/store"
+)
+
+// rollback makes the rollout that takes another back.
+func (w *world) rollback(id string, change ...func(*store.RolloutParams)) store.Rollout {
+	w.t.Helper()
+	p := store.RolloutParams{RollbackOf: id}
+	for _, f := range change {
+		f(&p)
+	}
+	r, _, err := w.store.CreateRollout(w.t.Context(), p, w.by, store.Idempotency{})
+	require.NoError(w.t, err)
+	return r
+}
+
+// A rollback puts back what each home had, which differs from home to home, and
+// leaves alone what somebody changed since. Taken back itself, the rollout stands again.
+func TestARollbackPutsBackWhatWasThere(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, simulator.Config{Units: 40})
+	var homes []string
+	for n, u := range w.units() {
+		homes = append(homes, u)
+		if n%4 == 0 { // there before, at another stage
+			require.NoError(t, w.sim.ChangeUnit(u, simulator.Change{Action: simulator.ChangeEnable, SkillID: skill, Stage: fleet.StageDevelopment}))
+		}
+	}
+	w.start()
+	first := w.create(noLimit)
+	require.Equal(t, 40, w.untilState(first.ID, fleet.RolloutSucceeded).Counts.Succeeded)
+
+	for _, u := range homes[:5] { // by somebody else
+		require.NoError(t, w.sim.ChangeUnit(u, simulator.Change{Action: simulator.ChangeEnable, SkillID: skill, Stage: fleet.StageCertification}))
+	}
+	require.NoError(t, w.sim.ChangeUnit(homes[5], simulator.Change{Action: simulator.ChangeDisable, SkillID: skill})) // as it was
+	back := w.rollback(first.ID, noLimit)
+	require.Equal(t, first.ID, back.RollbackOf)
+	require.Equal(t, fleet.OriginRollback, back.Origin)
+	require.Equal(t, fleet.ActionDisable, back.Action, "what most homes are in for")
+	require.Equal(t, int64(80), back.Price.Requests, "a read and a write each")
+	done := w.untilState(back.ID, fleet.RolloutSucceeded)
+	require.Equal(t, fleet.Counts{Succeeded: 34, Skipped: 6}, done.Counts)
+	for n, u := range homes {
+		truth := w.sim.State(u, skill)
+		switch {
+		case n < 5:
+			require.Equal(t, fleet.StageCertification, truth.Stage, "changed since, and left alone")
+		case n%4 == 0:
+			require.Equal(t, fleet.StageDevelopment, truth.Stage)
+		default:
+			require.Equal(t, fleet.StatusAbsent, truth.Status)
+		}
+	}
+	reasons := map[fleet.Reason]int{}
+	for _, target := range w.targets(back.ID) {
+		reasons[target.Reason]++
+	}
+	require.Equal(t, map[fleet.Reason]int{"": 34, fleet.ReasonChangedSince: 5, fleet.ReasonAlreadyInState: 1}, reasons)
+	require.Equal(t, 10, w.count("SELECT count(*) FROM desired WHERE stage = 'development'"), "what was there is what is desired, also where somebody changed it")
+	require.Equal(t, 30, w.count("SELECT count(*) FROM desired WHERE stage = ''"))
+
+	again := w.rollback(back.ID, noLimit)
+	require.Equal(t, fleet.Counts{Succeeded: 34}, w.untilState(again.ID, fleet.RolloutSucceeded).Counts)
+	for _, u := range homes[6:] {
+		require.Equal(t, fleet.StageLive, w.sim.State(u, skill).Stage)
+	}
+	w.requireNoDoubleWrite()
+}
+
+func TestARollbackThatCannotBe(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, simulator.Config{Units: 10})
+	create := func(p store.RolloutParams) error {
+		_, _, err := w.store.CreateRollout(t.Context(), p, w.by, store.Idempotency{})
+		return err
+	}
+	require.ErrorContains(t, create(store.RolloutParams{RollbackOf: "ro-nothere"}), "there is no rollout")
+	blind := w.create(func(p *store.RolloutParams) { p.ObservationAny, p.MaxFailures = true, "100%" })
+	require.ErrorContains(t, create(store.RolloutParams{RollbackOf: blind.ID}), "has not ended")
+	w.start()
+	w.untilState(blind.ID, fleet.RolloutSucceeded)
+	require.ErrorContains(t, create(store.RolloutParams{RollbackOf: blind.ID}), "nothing to put back")
+	require.ErrorContains(t, create(store.RolloutParams{RollbackOf: blind.ID, ObservationAny: true}), "always reads")
+	require.Equal(t, 1, w.count("SELECT count(*) FROM rollouts"), "nothing was made")
+}
+
+// units lists the homes in the order of the inventory.
+func (w *world) units() []string {
+	w.t.Helper()
+	units, _, err := w.store.ListUnits(w.t.Context(), "acme", store.UnitFilter{Limit: store.MaxLimit})
+	require.NoError(w.t, err)
+	ids := make([]string, len(units))
+	for i, u := range units {
+		ids[i] = u.UnitID
+	}
+	return ids
+}
