@@ -39,6 +39,12 @@ func TestGoldenOutputs(t *testing.T) {
 		{"rollout_resume", "POST /rollouts/r7k2/resume", "rollout", "rollout resume r7k2"},
 		{"rollout_cancel", "POST /rollouts/r7k2/cancel", "rollout_canceled", "rollout cancel r7k2"},
 		{"rollout_retry", "POST /rollouts/r7k2/retry", "rollout", "rollout retry r7k2"},
+		{"desired_list", "GET /desired", "desired", "desired list --account acme"},
+		{"desired_history", "GET /desired/history", "desired_history", "desired history unit-0001"},
+		{"desired_apply", "POST /desired/apply", "desired_applied", "desired apply -f testdata/fleet.yaml --yes"},
+		{"desired_apply_nothing", "POST /desired/apply", "desired_nothing", "desired apply -f testdata/fleet.yaml --dry-run"},
+		{"desired_set", "POST /desired", "desired_set", "desired set disabled --account acme --skill amzn1.ask.skill.aaa --select property=maple-court --yes"},
+		{"desired_adopt", "POST /desired/adopt", "desired_adopted", "desired adopt --account acme --select all --yes"},
 		{"token_list", "GET /tokens", "tokens", "token list --all"},
 		{"token_create", "POST /tokens", "token_created", "token create --name night-shift --role operator"},
 		{"token_revoke", "POST /tokens/old/revoke", "token_revoked", "token revoke old"},
@@ -64,7 +70,7 @@ func TestGoldenOutputs(t *testing.T) {
 
 func TestGoldenHelp(t *testing.T) {
 	t.Parallel()
-	for _, args := range []string{"", "account", "account create", "unit import", "rollout", "rollout create", "rollout watch", "context set"} {
+	for _, args := range []string{"", "account", "account create", "unit import", "desired", "desired apply", "rollout", "rollout create", "rollout watch", "context set"} {
 		t.Run(args, func(t *testing.T) {
 			t.Parallel()
 			stdout, stderr := fleetctl(t, nil, exitDone, append(strings.Fields(args), "--help")...)

@@ -112,23 +112,31 @@ func (o *rolloutCreateOptions) shows() bool {
 	return !o.yes || o.p.terminal(o.p.stderr) || o.p.global.output == formatTable || o.p.global.output == formatWide
 }
 
-// create creates the rollout. The answer may be lost on the way, so the call has a
-// key, and is made again with the same key until an answer says what became of it.
+// create creates the rollout.
 func (o *rolloutCreateOptions) create(ctx context.Context, api *client.Client, body client.RolloutRequest) (*client.Response[client.Rollout], error) {
+	return insist(ctx, o.p, o.key, "the rollout was created", func(k string) (*client.Response[client.Rollout], error) {
+		return api.CreateRollout(ctx, client.CreateRolloutParams{IdempotencyKey: ref(k)}, body)
+	})
+}
+
+// insist makes a creating call. Its answer may be lost on the way, so the call has a
+// key, and is made again with the same key until an answer says what became of it.
+// done is what is not known when none does.
+func insist[T any](ctx context.Context, p *program, given, done string, call func(key string) (*client.Response[T], error)) (*client.Response[T], error) {
 	const tries = 4
-	k := key(o.key)
+	k := key(given)
 	for try := 1; ; try++ {
-		r, err := api.CreateRollout(ctx, client.CreateRolloutParams{IdempotencyKey: ref(k)}, body)
+		r, err := call(k)
 		var away *client.UnreachableError
 		if err == nil || !errors.As(err, &away) {
 			return r, err
 		}
 		if try == tries {
-			o.p.note("It is not known whether the rollout was created: repeat the command with --idempotency-key %s, and at most one is.", k)
+			p.note("It is not known whether %s: repeat the command with --idempotency-key %s, and it is done at most once.", done, k)
 			return nil, err
 		}
-		o.p.note("no answer (%s); asking again with the same key", plainCause(err, away))
-		if err := wait(ctx, time.Duration(try)*o.p.pollInterval); err != nil {
+		p.note("no answer (%s); asking again with the same key", plainCause(err, away))
+		if err := wait(ctx, time.Duration(try)*p.pollInterval); err != nil {
 			return nil, err
 		}
 	}
