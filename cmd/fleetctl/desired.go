@@ -111,7 +111,7 @@ func historyColumns(p *program) []column[client.DesiredChange] {
 		{head: "skill_id", text: func(c client.DesiredChange) string { return c.SkillID }},
 		{
 			head: "state", text: func(c client.DesiredChange) string { return stateText(c.State) },
-			csv: func(c client.DesiredChange) string { return deref(c.State) },
+			csv: func(c client.DesiredChange) string { return stateWord(c.State) },
 		},
 		{head: "source", text: func(c client.DesiredChange) string { return c.Source }},
 		{head: "actor", text: func(c client.DesiredChange) string { return c.Actor }},
@@ -122,18 +122,14 @@ func historyColumns(p *program) []column[client.DesiredChange] {
 }
 
 // stateText is a desired state for people; nil is none.
-func stateText(state *string) string {
-	if state == nil {
-		return "(none)"
-	}
-	return *state
-}
+func stateText(state *string) string { return orText(stateWord(state), "(none)") }
 
-func deref(s *string) string {
-	if s == nil {
+// stateWord is a desired state for programs: empty for none.
+func stateWord(state *string) string {
+	if state == nil {
 		return ""
 	}
-	return *s
+	return *state
 }
 
 func (o *desiredHistoryOptions) run(ctx context.Context) error {

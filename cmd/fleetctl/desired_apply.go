@@ -176,7 +176,7 @@ func (o *desiredChange) change(ctx context.Context,
 	if err != nil {
 		return err
 	}
-	made := desiredCall{}
+	made := desiredCall{key: key(o.key)}
 	if o.dryRun || !o.yes {
 		plan, err := call(ctx, api, desiredCall{dryRun: true})
 		if err != nil {
@@ -188,8 +188,7 @@ func (o *desiredChange) change(ctx context.Context,
 		}
 		made.expect = plan.Value.Fingerprint
 	}
-	r, err := insist(ctx, o.p, o.key, "the change was made", func(key string) (*client.Response[client.DesiredPlan], error) {
-		made.key = key
+	r, err := insist(ctx, o.p, made.key, "the change was made", func() (*client.Response[client.DesiredPlan], error) {
 		return call(ctx, api, made)
 	})
 	if err != nil {

@@ -102,9 +102,9 @@ func groupSign(g client.DesiredGroup) (sign, color string) {
 func groupText(g client.DesiredGroup) string {
 	switch {
 	case g.From == nil:
-		return deref(g.To)
+		return stateWord(g.To)
 	case g.To == nil:
-		return deref(g.From)
+		return stateWord(g.From)
 	}
 	return *g.From + " -> " + *g.To
 }

@@ -66,7 +66,10 @@ func (o *rolloutCreateOptions) run(ctx context.Context) error {
 			return err
 		}
 	}
-	r, err := o.create(ctx, api, body)
+	k := key(o.key)
+	r, err := insist(ctx, o.p, k, "the rollout was created", func() (*client.Response[client.Rollout], error) {
+		return api.CreateRollout(ctx, client.CreateRolloutParams{IdempotencyKey: ref(k)}, body)
+	})
 	if err != nil {
 		return err
 	}
@@ -112,27 +115,19 @@ func (o *rolloutCreateOptions) shows() bool {
 	return !o.yes || o.p.terminal(o.p.stderr) || o.p.global.output == formatTable || o.p.global.output == formatWide
 }
 
-// create creates the rollout.
-func (o *rolloutCreateOptions) create(ctx context.Context, api *client.Client, body client.RolloutRequest) (*client.Response[client.Rollout], error) {
-	return insist(ctx, o.p, o.key, "the rollout was created", func(k string) (*client.Response[client.Rollout], error) {
-		return api.CreateRollout(ctx, client.CreateRolloutParams{IdempotencyKey: ref(k)}, body)
-	})
-}
-
 // insist makes a creating call. Its answer may be lost on the way, so the call has a
 // key, and is made again with the same key until an answer says what became of it.
-// done is what is not known when none does.
-func insist[T any](ctx context.Context, p *program, given, done string, call func(key string) (*client.Response[T], error)) (*client.Response[T], error) {
+// done says what the call may have done, for the person who must ask again.
+func insist[T any](ctx context.Context, p *program, key, done string, call func() (*client.Response[T], error)) (*client.Response[T], error) {
 	const tries = 4
-	k := key(given)
 	for try := 1; ; try++ {
-		r, err := call(k)
+		r, err := call()
 		var away *client.UnreachableError
 		if err == nil || !errors.As(err, &away) {
 			return r, err
 		}
 		if try == tries {
-			p.note("It is not known whether %s: repeat the command with --idempotency-key %s, and it is done at most once.", done, k)
+			p.note("It is not known whether %s: repeat the command with --idempotency-key %s, and at most one is.", done, key)
 			return nil, err
 		}
 		p.note("no answer (%s); asking again with the same key", plainCause(err, away))
