@@ -223,8 +223,8 @@ func (g *auditGroup) loadInFlight(ctx context.Context) error {
 // involve says what a target means for its pair.
 func (u *unitWork) involve(r db.AuditRolloutsRow, t db.AuditUnitTargetsRow) {
 	switch t.State {
-	case fleet.TargetPending:
-		if _, wanted := u.desired[r.SkillID]; !wanted && r.Open {
+	case fleet.TargetPending: // to be released; or it was, and recalled since
+		if want, wanted := u.desired[r.SkillID]; r.Open && (!wanted || want.ChangeID == r.ChangeID) {
 			u.inFlight[r.SkillID] = true
 		}
 	case fleet.TargetQueued:
