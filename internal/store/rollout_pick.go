@@ -150,7 +150,8 @@ SELECT
     u.property,
     CASE
         WHEN u.occupancy <> 'vacant' AND NOT $6::boolean THEN 'occupied'
-        WHEN o.status = '' THEN CASE WHEN $7::bigint IS NULL THEN 'write' ELSE 'read' END
+        WHEN o.status IS NULL THEN CASE WHEN $7::bigint IS NULL THEN 'write' ELSE 'read' END
+        WHEN o.status = '' THEN 'read' -- a write was in doubt, and nothing was seen since
         WHEN $7::bigint IS NOT NULL AND o.observed_at < now() - make_interval(secs => $7::bigint / 1000.0) THEN 'read'
         WHEN $3::text = 'enable' AND o.status = 'ENABLED' AND o.stage IN ('', $4::text)
             AND ($5::text = 'none' OR o.account_link IN ('', 'LINKED')) THEN 'already'
@@ -172,7 +173,7 @@ LEFT JOIN observed AS last ON last.unit_id = u.id AND last.skill_id = $2
 LEFT JOIN unit_sights AS whole ON whole.unit_id = u.id
 CROSS JOIN LATERAL (
     SELECT
-        coalesce(last.status, CASE WHEN whole.seen_at IS NOT NULL THEN 'ABSENT' ELSE '' END) AS status,
+        coalesce(last.status, CASE WHEN whole.seen_at IS NOT NULL THEN 'ABSENT' END) AS status,
         coalesce(last.stage, '') AS stage,
         coalesce(last.account_link, '') AS account_link,
         greatest(last.observed_at, whole.seen_at) AS observed_at

@@ -135,7 +135,7 @@ func (s *Store) lookAtUnits(ctx context.Context, claimed []ClaimedTarget, sights
 			return fmt.Errorf("look at units: unit %d is gone", sights.UnitRows[i])
 		}
 		claimed[i].UnitID, claimed[i].Occupancy = r.UnitID, fleet.Occupancy(r.Occupancy)
-		if r.Status != "" {
+		if r.Looked { // an empty status stays one: a write is in doubt
 			claimed[i].Observed = &fleet.Observation{
 				Status: fleet.Status(r.Status), Stage: fleet.Stage(r.Stage),
 				AccountLink: fleet.LinkStatus(r.AccountLink), ObservedAt: r.ObservedAt,

@@ -1030,7 +1030,8 @@ SELECT
     want.skill_id::integer AS skill_id,
     units.unit_id,
     units.occupancy,
-    coalesce(observed.status, CASE WHEN unit_sights.seen_at IS NOT NULL THEN 'ABSENT' END, '')::text AS status,
+    (observed.status IS NOT NULL OR unit_sights.seen_at IS NOT NULL)::boolean AS looked,
+    coalesce(observed.status, 'ABSENT')::text AS status,
     coalesce(observed.stage, '')::text AS stage,
     coalesce(observed.account_link, '')::text AS account_link,
     coalesce(greatest(observed.observed_at, unit_sights.seen_at), 'epoch')::timestamptz AS observed_at
@@ -1059,6 +1060,7 @@ type TargetSightsRow struct {
 	SkillID     int32
 	UnitID      string
 	Occupancy   string
+	Looked      bool
 	Status      string
 	Stage       string
 	AccountLink string
@@ -1081,6 +1083,7 @@ func (q *Queries) TargetSights(ctx context.Context, arg TargetSightsParams) ([]T
 			&i.SkillID,
 			&i.UnitID,
 			&i.Occupancy,
+			&i.Looked,
 			&i.Status,
 			&i.Stage,
 			&i.AccountLink,

@@ -249,7 +249,8 @@ SELECT
     want.skill_id::integer AS skill_id,
     units.unit_id,
     units.occupancy,
-    coalesce(observed.status, CASE WHEN unit_sights.seen_at IS NOT NULL THEN 'ABSENT' END, '')::text AS status,
+    (observed.status IS NOT NULL OR unit_sights.seen_at IS NOT NULL)::boolean AS looked,
+    coalesce(observed.status, 'ABSENT')::text AS status,
     coalesce(observed.stage, '')::text AS stage,
     coalesce(observed.account_link, '')::text AS account_link,
     coalesce(greatest(observed.observed_at, unit_sights.seen_at), 'epoch')::timestamptz AS observed_at
