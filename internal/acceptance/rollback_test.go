@@ -124,7 +124,7 @@ func TestRollback(t *testing.T) {
 }
 
 // requireRestored sees that each home that a rollback succeeded in is as it was, and
-// that every other was left as it is, for the one reason there can be.
+// that every other was left as it is: changed by somebody else, or as it was already.
 func (w *world) requireRestored(r client.Rollout, was, since map[string]string, writes int) {
 	w.t.Helper()
 	now := w.skillOf(r.SkillID)
@@ -139,7 +139,11 @@ func (w *world) requireRestored(r client.Rollout, was, since map[string]string, 
 			want[target.UnitID] = was[target.UnitID]
 			continue
 		}
-		require.EqualValues(w.t, fleet.ReasonChangedSince, target.Reason, "%+v", target)
+		reason := fleet.ReasonChangedSince
+		if since[target.UnitID] == was[target.UnitID] {
+			reason = fleet.ReasonAlreadyInState
+		}
+		require.EqualValues(w.t, reason, target.Reason, "%+v", target)
 	}
 	require.Equal(w.t, want, now)
 	stats := w.sim.Stats()

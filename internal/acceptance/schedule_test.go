@@ -13,6 +13,9 @@ import (
 	"fleetd/internal/simulator"
 )
 
+// slotLayout is how a slot says its wall-clock time.
+const slotLayout = "2006-01-02T15:04"
+
 // importProperty imports the homes of one property.
 func (w *world) importProperty(account, property string) {
 	w.t.Helper()
@@ -128,7 +131,7 @@ func (w *world) inOrder(account string, since time.Time) {
 	for _, a := range w.slots(account) {
 		require.Equal(w.t, "schedule", a.CreatedBy)
 		require.Equal(w.t, zone.String(), a.Slot.Timezone)
-		at, err := time.ParseInLocation("2006-01-02T15:04:05", a.Slot.Time, zone)
+		at, err := time.ParseInLocation(slotLayout, a.Slot.Time, zone)
 		require.NoError(w.t, err)
 		require.True(w.t, at.After(since), "slot %s was before the schedule", a.Slot.Time)
 		require.WithinRange(w.t, a.CreatedAt, at, at.Add(time.Minute), "slot %s", a.Slot.Time)
@@ -157,9 +160,9 @@ func (w *world) runsOn(victim *fleetd) {
 	slots := w.slots("few")
 	var gaps int
 	for i := 1; i < len(slots); i++ {
-		a, err := time.Parse("2006-01-02T15:04:05", slots[i-1].Slot.Time)
+		a, err := time.Parse(slotLayout, slots[i-1].Slot.Time)
 		require.NoError(w.t, err)
-		b, err := time.Parse("2006-01-02T15:04:05", slots[i].Slot.Time)
+		b, err := time.Parse(slotLayout, slots[i].Slot.Time)
 		require.NoError(w.t, err)
 		if b.Sub(a) > time.Minute {
 			gaps++
