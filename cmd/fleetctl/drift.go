@@ -189,7 +189,7 @@ func driftColumns(p *program) []column[client.Drift] {
 		{head: "property", text: func(d client.Drift) string { return d.Property }},
 		{head: "skill_id", text: func(d client.Drift) string { return d.SkillID }},
 		{head: "kind", text: func(d client.Drift) string { return d.Kind }, color: func(client.Drift) string { return yellow }},
-		{head: "desired", text: desiredText},
+		{head: "desired", text: wantedText},
 		{head: "observed", text: observedText},
 		{head: "cause", text: func(d client.Drift) string { return d.Cause }},
 		{
@@ -210,9 +210,9 @@ func driftColumns(p *program) []column[client.Drift] {
 	}
 }
 
-// desiredText is what should be: "enabled live", "disabled", or nothing of the
+// wantedText is what should be: "enabled live", "disabled", or nothing of the
 // home's own.
-func desiredText(d client.Drift) string {
+func wantedText(d client.Drift) string {
 	switch {
 	case d.Desired == nil:
 		return "nothing"

@@ -53,6 +53,12 @@ func TestGoldenOutputs(t *testing.T) {
 		{"audit_cancel", "POST /audits/au-7k2m/cancel", "audit_canceled", "audit cancel au-7k2m"},
 		{"audit_schedule_show", "GET /accounts/acme/audit-schedule", "schedule", "audit schedule show --account acme"},
 		{"audit_schedule_set", "PUT /accounts/acme/audit-schedule", "schedule_none", "audit schedule set --account acme --off"},
+		{"desired_list", "GET /desired", "desired", "desired list --account acme"},
+		{"desired_history", "GET /desired/history", "desired_history", "desired history unit-0001"},
+		{"desired_apply", "POST /desired/apply", "desired_applied", "desired apply -f testdata/fleet.yaml --yes"},
+		{"desired_apply_nothing", "POST /desired/apply", "desired_nothing", "desired apply -f testdata/fleet.yaml --dry-run"},
+		{"desired_set", "POST /desired", "desired_set", "desired set disabled --account acme --skill amzn1.ask.skill.aaa --select property=maple-court --yes"},
+		{"desired_adopt", "POST /desired/adopt", "desired_adopted", "desired adopt --account acme --select all --yes"},
 		{"token_list", "GET /tokens", "tokens", "token list --all"},
 		{"token_create", "POST /tokens", "token_created", "token create --name night-shift --role operator"},
 		{"token_revoke", "POST /tokens/old/revoke", "token_revoked", "token revoke old"},
@@ -80,7 +86,7 @@ func TestGoldenHelp(t *testing.T) {
 	t.Parallel()
 	for _, args := range []string{
 		"", "account", "account create", "account credential", "account credential set", "unit import", "rollout", "rollout create", "rollout watch",
-		"audit", "audit run", "audit schedule set", "drift", "drift list", "drift repair", "drift ignore", "context set",
+		"audit", "audit run", "audit schedule set", "drift", "drift list", "drift repair", "drift ignore", "desired", "desired apply", "context set",
 	} {
 		t.Run(args, func(t *testing.T) {
 			t.Parallel()

@@ -13,14 +13,6 @@ import (
 	"fleetd/internal/simulator"
 )
 
-// auditLabels are the metrics of the contract that are there once an account was
-// audited, and the labels that each has.
-var auditLabels = map[string][]string{
-	"fleet_audit_units":                          {"account", "result"},
-	"fleet_audit_coverage_ratio":                 {"account"},
-	"fleet_audit_last_success_timestamp_seconds": {"account"},
-}
-
 // TestAuditMetrics scrapes two fleetds, and one that was started anew, after audits
 // that found drift, that could not see all homes, and that found it repaired.
 func TestAuditMetrics(t *testing.T) {
@@ -30,7 +22,7 @@ func TestAuditMetrics(t *testing.T) {
 	first := w.serve()
 	second := w.serve()
 	w.settle("200")
-	for name := range auditLabels {
+	for name := range audited {
 		require.NotContains(t, w.raw(first, "GET", "/metrics", ""), "\n"+name+"{", "an account that was never audited has no coverage, not one of zero")
 	}
 	require.Equal(t, map[string]float64{"missing": 0, "unexpected": 0, "wrong_stage": 0, "not_linked": 0, "stuck_enabling": 0},
@@ -47,7 +39,7 @@ func TestAuditMetrics(t *testing.T) {
 
 	check := func(f *fleetd) {
 		t.Helper()
-		sums := w.scrape(t, f, a.ID, auditLabels)
+		sums := w.scrape(t, f, a.ID, audited)
 		require.InDelta(t, homes, sums["fleet_audit_units"], 0)
 		text := w.raw(f, "GET", "/metrics", "")
 		for line, want := range map[string]int64{

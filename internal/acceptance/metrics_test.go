@@ -29,6 +29,13 @@ var labels = map[string][]string{
 	"fleet_token_refreshes_total":        {"account", "result"},
 }
 
+// audited are those that come with the first audit.
+var audited = map[string][]string{
+	"fleet_audit_units":                          {"account", "result"},
+	"fleet_audit_coverage_ratio":                 {"account"},
+	"fleet_audit_last_success_timestamp_seconds": {"account"},
+}
+
 // TestMetrics scrapes fleetd in the middle of its work, and after a restart.
 func TestMetrics(t *testing.T) {
 	t.Parallel()
@@ -49,12 +56,24 @@ func TestMetrics(t *testing.T) {
 	require.InDelta(t, float64(r.Targets), total, 0)
 	require.Zero(t, w.scrape(t, f, id, labels)["fleet_rollout_targets"], "it is there, at zero")
 
+	w.must("account", "set", "acme", "--rate", "25")
+	w.must("audit", "run", "--account", "acme", "--watch")
+	sums = w.scrape(t, f, id, labels)
+	require.InDelta(t, 80, sums["fleet_audit_units"], 0)
+	for name := range audited {
+		require.Contains(t, sums, name)
+	}
+
 	// What the database can give is there after a restart.
 	require.Zero(t, f.stop(t))
 	f = w.serve()
 	text := w.raw(f, "GET", "/metrics", "")
 	require.Contains(t, text, `fleet_targets_total{account="acme",action="enable",reason="forbidden",state="failed"} 8`)
 	require.Contains(t, text, `fleet_rollouts{state="completed_with_failures"} 1`)
+	require.Contains(t, text, `fleet_audit_units{account="acme",result="in_sync"}`)
+	require.Contains(t, text, `fleet_audit_units{account="acme",result="unknown"} 0`)
+	require.Contains(t, text, `fleet_audit_coverage_ratio{account="acme"} 1`)
+	require.Regexp(t, `fleet_audit_last_success_timestamp_seconds{account="acme"} 1\.\d+e\+09`, text)
 }
 
 var (
@@ -85,7 +104,7 @@ func (w *world) scrape(t *testing.T, f *fleetd, id string, there map[string][]st
 				require.NotRegexp(t, identifier, l.GetValue(), "%s{%s}", name, l.GetName())
 				require.NotEqual(t, id, l.GetValue())
 			}
-			for _, known := range []map[string][]string{labels, auditLabels} {
+			for _, known := range []map[string][]string{labels, audited} {
 				if want, ok := known[name]; ok {
 					require.ElementsMatch(t, want, names, name)
 				}

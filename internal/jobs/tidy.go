@@ -18,15 +18,21 @@ const (
 // tidy deletes what nobody asks for any more, until ctx ends. Every process does:
 // what one is deleting the others pass over.
 func (r *Runner) tidy(ctx context.Context) {
+	st, log := r.cfg.Store, r.cfg.Logger
 	for {
-		rest := tidyEvery
-		n, err := r.cfg.Store.ForgetIdempotencyKeys(ctx, tidyGroup)
-		switch {
-		case ctx.Err() != nil:
+		keys, keysErr := st.ForgetIdempotencyKeys(ctx, tidyGroup)
+		units, unitsErr := st.ForgetAuditUnits(ctx, tidyGroup)
+		if ctx.Err() != nil {
 			return
-		case err != nil:
-			r.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "old idempotency keys not deleted", slog.Any("error", err))
-		case n == tidyGroup:
+		}
+		if keysErr != nil {
+			log.LogAttrs(ctx, slog.LevelWarn, "old idempotency keys not deleted", slog.Any("error", keysErr))
+		}
+		if unitsErr != nil {
+			log.LogAttrs(ctx, slog.LevelWarn, "units of old audits not deleted", slog.Any("error", unitsErr))
+		}
+		rest := tidyEvery
+		if keys == tidyGroup || units == tidyGroup {
 			rest = tidyPause
 		}
 		timer := time.NewTimer(rest)

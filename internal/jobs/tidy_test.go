@@ -21,3 +21,19 @@ func TestOldIdempotencyKeysAreDeleted(t *testing.T) {
 	require.Eventually(t, func() bool { return w.count("SELECT count(*) FROM idempotency_keys") == 10 }, waitAtMost, pollEvery)
 	require.Zero(t, w.count("SELECT count(*) FROM idempotency_keys WHERE created_at < now() - interval '24 hours'"))
 }
+
+// So are the units of audits of weeks past. What was said of them stays.
+func TestTheUnitsOfOldAuditsAreDeleted(t *testing.T) {
+	t.Parallel()
+	w := newStore(t)
+	w.account("acme")
+	w.exec(`
+		INSERT INTO audits (key, account_id, state, selector, units, created_by, ended_at)
+		SELECT 'au-' || n, accounts.id, 'succeeded', 'all', 0, 'ann', now() - n * interval '1 day' FROM accounts, generate_series(12, 16) AS n`)
+	w.exec(`INSERT INTO audit_chunks (audit_id, seq, units) SELECT id, n, '{1}' FROM audits, generate_series(1, $1) AS n`, tidyGroup)
+
+	w.start()
+
+	require.Eventually(t, func() bool { return w.count("SELECT count(*) FROM audit_chunks") == 2*tidyGroup }, waitAtMost, pollEvery)
+	require.Equal(t, 5, w.count("SELECT count(*) FROM audits"))
+}

@@ -86,14 +86,18 @@ func (w *world) account(name string, change ...func(*store.AccountParams)) {
 
 // runner makes a runner of a process of its own. The test stops it at its end,
 // where it has not been stopped before.
-func (w *world) runner() *Runner {
+func (w *world) runner(change ...func(*RunnerConfig)) *Runner {
 	w.t.Helper()
 	name := fmt.Sprintf("process-%d", w.names.Add(1))
 	log := slog.New(slog.NewTextHandler(w.t.Output(), &slog.HandlerOptions{Level: slog.LevelInfo}))
-	r, err := NewRunner(w.t.Context(), RunnerConfig{
+	cfg := RunnerConfig{
 		Store: w.store, Pool: w.pool, ProcessName: name, MaxInFlight: 16, Logger: log,
 		Accounts: AccountsConfig{Store: w.store, BudgetPool: w.pool, MaxInFlight: 16, Logger: log, UserAgent: name},
-	})
+	}
+	for _, f := range change {
+		f(&cfg)
+	}
+	r, err := NewRunner(w.t.Context(), cfg)
 	require.NoError(w.t, err)
 	return r
 }

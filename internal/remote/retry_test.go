@@ -123,7 +123,7 @@ func TestTheCallersDeadlineEndsTheWaitForASlot(t *testing.T) {
 		<-ctx.Done()
 		return ctx.Err()
 	}
-	ctx, cancel := context.WithTimeout(b.ctx, 50*time.Millisecond)
+	ctx, cancel := context.WithTimeout(b.ctx, time.Second)
 	defer cancel()
 	e := b.fail(t, ctx, post())
 	require.Equal(t, 429, e.Status)

@@ -237,7 +237,7 @@ func TestAfterTheFirstByteAWriteIsInDoubt(t *testing.T) {
 				})
 				b := setup(t, srv.URL, func(c *Config) {
 					if errors.Is(tt.is, ErrTimeout) {
-						c.Timeout = 50 * time.Millisecond
+						c.Timeout = time.Second // time to arrive, on a machine that is busy
 					}
 				})
 				ctx, cancel := context.WithCancel(b.ctx)

@@ -13,18 +13,16 @@ import (
 // needs is the least role that each operation takes. An operation that is not here
 // fails the test: somebody has to decide.
 var needs = map[string]fleet.Role{
-	"createAccount": fleet.RoleAdmin,
-	"setAccount":    fleet.RoleAdmin,
-	"deleteAccount": fleet.RoleAdmin,
-	"listAccounts":  fleet.RoleViewer,
-	"getAccount":    fleet.RoleViewer,
-	"checkAccount":  fleet.RoleOperator,
-
-	"listCredentials":  fleet.RoleViewer,
-	"getCredential":    fleet.RoleViewer,
-	"setCredential":    fleet.RoleAdmin,
-	"deleteCredential": fleet.RoleAdmin,
-
+	"createAccount":       fleet.RoleAdmin,
+	"setAccount":          fleet.RoleAdmin,
+	"deleteAccount":       fleet.RoleAdmin,
+	"listAccounts":        fleet.RoleViewer,
+	"getAccount":          fleet.RoleViewer,
+	"checkAccount":        fleet.RoleOperator,
+	"listCredentials":     fleet.RoleViewer,
+	"getCredential":       fleet.RoleViewer,
+	"setCredential":       fleet.RoleAdmin,
+	"deleteCredential":    fleet.RoleAdmin,
 	"importUnits":         fleet.RoleOperator,
 	"listUnits":           fleet.RoleViewer,
 	"exportUnits":         fleet.RoleViewer,
@@ -57,6 +55,12 @@ var needs = map[string]fleet.Role{
 	"getAuditSchedule":    fleet.RoleViewer,
 	"setAuditSchedule":    fleet.RoleOperator,
 	"deleteAuditSchedule": fleet.RoleOperator,
+	"listDesired":         fleet.RoleViewer,
+	"listDesiredHistory":  fleet.RoleViewer,
+	"exportDesired":       fleet.RoleViewer,
+	"setDesired":          fleet.RoleOperator,
+	"applyDesired":        fleet.RoleOperator,
+	"adoptDesired":        fleet.RoleOperator,
 }
 
 func TestEveryOperationAsksForItsRole(t *testing.T) {

@@ -267,6 +267,17 @@ func lostUnits(ctx context.Context, tx pgx.Tx, r db.Audit, queue string, open []
 	return refs, nil
 }
 
+// ForgetAuditUnits deletes which units audits of weeks past were to answer for, most rows
+// of some hundred units at a time, and returns how many rows there were. Their counts
+// stay, and what was said of a unit last stays with the unit.
+func (s *Store) ForgetAuditUnits(ctx context.Context, most int) (int, error) {
+	n, err := s.q().AuditForgetChunks(ctx, int32(most)) //nolint:gosec // A group is small.
+	if err != nil {
+		return 0, mapError(fmt.Errorf("forget the units of old audits: %w", err))
+	}
+	return int(n), nil
+}
+
 // ClaimRepair takes one audit whose automatic repair is due, for this process to see
 // to; ok is false when there is none. Until RepairDone is called another process
 // takes it again after five minutes.

@@ -48,8 +48,8 @@ func (d *desiredDraft) pick(ctx context.Context, tx pgx.Tx) error {
 	if err := d.countUnits(ctx, tx); err != nil {
 		return err
 	}
-	if _, err := tx.Exec(ctx, "ANALYZE desired_units"); err != nil {
-		return fmt.Errorf("analyze the picked units: %w", err)
+	if _, err := tx.Exec(ctx, "ANALYZE desired_units, desired_skills"); err != nil {
+		return fmt.Errorf("analyze what was picked: %w", err)
 	}
 	if !d.common {
 		return nil

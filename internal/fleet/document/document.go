@@ -20,6 +20,9 @@ type Document struct {
 	Version int     `json:"version" doc:"The version of the document: 1."`
 	Account string  `json:"account,omitempty" doc:"The account it is about, when the document says so."`
 	Entries []Entry `json:"desired" doc:"What should be on which units, in the order of the file."`
+
+	// AccountPlace is where the file names the account.
+	AccountPlace Place `json:"-"`
 }
 
 // Entry says what some skills should be on every unit that a selector picks.

@@ -34,7 +34,7 @@ desired:
 	maple, err := fleet.ParseSelector("property=maple-court,occupancy=vacant")
 	require.NoError(t, err)
 	require.Equal(t, &document.Document{
-		Version: 1, Account: "acme", Entries: []document.Entry{{
+		Version: 1, Account: "acme", AccountPlace: document.Place{Line: 3, Column: 10}, Entries: []document.Entry{{
 			Place: document.Place{Line: 5, Column: 13}, Select: "property=maple-court,occupancy=vacant", Selector: maple,
 			Skills: []document.Skill{
 				{Place: document.Place{Line: 7, Column: 7}, SkillID: "amzn1.ask.skill.aaa", State: "live"},

@@ -99,6 +99,7 @@ func (r *reader) document(root *yaml.Node) *Document {
 			version = value
 			d.Version = r.version(value)
 		case "account":
+			d.AccountPlace = place(value)
 			d.Account, _ = r.text(value, "account must be the name of the account: write account: acme, or leave it out")
 		case "desired":
 			desired = value

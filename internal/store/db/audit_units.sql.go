@@ -562,7 +562,7 @@ func (q *Queries) AuditSkillAdd(ctx context.Context, skillIds []string) ([]Skill
 const auditSkillGone = `-- name: AuditSkillGone :many
 SELECT
     want.skill_id::integer AS skill_id,
-    gone.ended_at
+    failed.ended_at
 FROM (SELECT unnest($1::integer[]) AS skill_id) AS want
 CROSS JOIN LATERAL (
     SELECT rollouts.id
@@ -574,14 +574,16 @@ CROSS JOIN LATERAL (
     LIMIT 3
 ) AS latest
 CROSS JOIN LATERAL (
-    SELECT targets.ended_at
+    SELECT
+        targets.reason,
+        targets.ended_at
     FROM targets
     WHERE targets.rollout_id = latest.id
         AND targets.odd = 'failed'
-        AND targets.reason = 'skill_not_found'
     ORDER BY targets.seq DESC
-    LIMIT 1
-) AS gone
+    LIMIT 20
+) AS failed
+WHERE failed.reason = 'skill_not_found'
 `
 
 type AuditSkillGoneParams struct {
@@ -595,7 +597,7 @@ type AuditSkillGoneRow struct {
 }
 
 // When the API last said to a rollout of a skill that there is no such skill: asked of
-// the latest rollouts of each only.
+// the last failures of the latest rollouts only, for a skill that is gone fails them all.
 func (q *Queries) AuditSkillGone(ctx context.Context, arg AuditSkillGoneParams) ([]AuditSkillGoneRow, error) {
 	rows, err := q.db.Query(ctx, auditSkillGone, arg.SkillIds, arg.AccountID)
 	if err != nil {

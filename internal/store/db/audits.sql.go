@@ -266,6 +266,32 @@ func (q *Queries) AuditDefaultSince(ctx context.Context, name string) (time.Time
 	return since, err
 }
 
+const auditForgetChunks = `-- name: AuditForgetChunks :execrows
+DELETE FROM audit_chunks
+USING (
+    SELECT
+        old.audit_id,
+        old.seq
+    FROM audits
+    JOIN audit_chunks AS old ON old.audit_id = audits.id
+    WHERE audits.ended_at < now() - interval '14 days'
+    LIMIT $1
+    FOR UPDATE OF old SKIP LOCKED
+) AS forgotten
+WHERE audit_chunks.audit_id = forgotten.audit_id
+    AND audit_chunks.seq = forgotten.seq
+`
+
+// The units of audits of weeks past: what was said of them stands in unit_sights, or has
+// been said anew.
+func (q *Queries) AuditForgetChunks(ctx context.Context, maxRows int32) (int64, error) {
+	result, err := q.db.Exec(ctx, auditForgetChunks, maxRows)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const auditInsert = `-- name: AuditInsert :one
 INSERT INTO audits (
     key,

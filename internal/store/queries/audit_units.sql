@@ -153,10 +153,10 @@ ORDER BY targets.unit_id, rollouts.skill_id, targets.ended_at DESC;
 
 -- name: AuditSkillGone :many
 -- When the API last said to a rollout of a skill that there is no such skill: asked of
--- the latest rollouts of each only.
+-- the last failures of the latest rollouts only, for a skill that is gone fails them all.
 SELECT
     want.skill_id::integer AS skill_id,
-    gone.ended_at
+    failed.ended_at
 FROM (SELECT unnest(@skill_ids::integer[]) AS skill_id) AS want
 CROSS JOIN LATERAL (
     SELECT rollouts.id
@@ -168,14 +168,16 @@ CROSS JOIN LATERAL (
     LIMIT 3
 ) AS latest
 CROSS JOIN LATERAL (
-    SELECT targets.ended_at
+    SELECT
+        targets.reason,
+        targets.ended_at
     FROM targets
     WHERE targets.rollout_id = latest.id
         AND targets.odd = 'failed'
-        AND targets.reason = 'skill_not_found'
     ORDER BY targets.seq DESC
-    LIMIT 1
-) AS gone;
+    LIMIT 20
+) AS failed
+WHERE failed.reason = 'skill_not_found';
 
 -- name: AuditDesiredSources :many
 SELECT

@@ -133,6 +133,23 @@ WHERE audit_chunks.audit_id = @audit_id
     AND unit_sights.audit_id IS DISTINCT FROM @audit_id
 ORDER BY audit_chunks.seq, chunk.position;
 
+-- name: AuditForgetChunks :execrows
+-- The units of audits of weeks past: what was said of them stands in unit_sights, or has
+-- been said anew.
+DELETE FROM audit_chunks
+USING (
+    SELECT
+        old.audit_id,
+        old.seq
+    FROM audits
+    JOIN audit_chunks AS old ON old.audit_id = audits.id
+    WHERE audits.ended_at < now() - interval '14 days'
+    LIMIT @max_rows
+    FOR UPDATE OF old SKIP LOCKED
+) AS forgotten
+WHERE audit_chunks.audit_id = forgotten.audit_id
+    AND audit_chunks.seq = forgotten.seq;
+
 -- name: AuditSetReleased :exec
 UPDATE audits
 SET
