@@ -12,7 +12,7 @@ import (
 // repair puts right what the filters pick, as rollouts that are watched to their end.
 func (w *world) repair(filters ...string) result {
 	w.t.Helper()
-	r := w.ctl(append([]string{"drift", "repair", "--account", "acme", "--yes", "--watch", "--timeout", "2m"}, filters...)...)
+	r := w.ctl(append([]string{"drift", "repair", "--account", "acme", "--yes", "--watch", "--timeout", "2m", "--max-failures", "100%"}, filters...)...)
 	require.Zero(w.t, r.code, "%s%s", r.stdout, r.stderr)
 	return r
 }

@@ -16,7 +16,7 @@ import (
 func (w *world) rollback(id string) client.Rollout {
 	w.t.Helper()
 	var r client.Rollout
-	require.NoError(w.t, json.Unmarshal([]byte(w.must("rollout", "rollback", id, "--yes", "-o", "json")), &r))
+	require.NoError(w.t, json.Unmarshal([]byte(w.must("rollout", "rollback", id, "--max-failures", "100%", "--yes", "-o", "json")), &r))
 	require.Equal(w.t, id, r.RollbackOf)
 	require.Positive(w.t, r.Price.Requests, "it has a price")
 	r = w.awaitEnd(r.ID, 3*time.Minute)
@@ -61,7 +61,7 @@ func TestRollback(t *testing.T) {
 	w.settle("200")
 	was := w.skillOf(skillMain)
 
-	original := w.awaitEnd(w.create("enable", "acme", skillMain), 2*time.Minute)
+	original := w.awaitEnd(w.create("enable", "acme", skillMain, "--max-failures", "100%"), 2*time.Minute)
 	require.EqualValues(t, fleet.RolloutSucceeded, original.State)
 	require.EqualValues(t, homes-len(live), original.Counts.Succeeded)
 	require.EqualValues(t, len(live), original.Counts.Skipped, "they had it")
