@@ -133,13 +133,16 @@ type bar struct {
 	speed speed
 }
 
+// barSteps is how many steps of the bar a home is.
+const barSteps = 1000
+
 func newBar(p *printer, homes int64) *bar {
 	b := &bar{p: p, progress: mpb.New(mpb.WithOutput(p.w), mpb.WithRefreshRate(150*time.Millisecond))}
-	// The total is out of reach: fleetd says when it has ended, not the bar.
-	b.bar = b.progress.New(homes+1, mpb.BarStyle().Lbound("  [").Filler("#").Tip("").Padding(".").Rbound("]"),
+	// The total is out of reach, just: fleetd says when it has ended, not the bar.
+	b.bar = b.progress.New(homes*barSteps+1, mpb.BarStyle().Lbound("  [").Filler("#").Tip("").Padding(".").Rbound("]"),
 		mpb.BarWidth(50),
 		mpb.AppendDecorators(decor.Any(func(st decor.Statistics) string {
-			return fmt.Sprintf("  %s of %s", count(st.Current), count(homes))
+			return fmt.Sprintf("  %s of %s", count(st.Current/barSteps), count(homes))
 		})),
 		mpb.BarExtender(mpb.BarFillerFunc(func(w io.Writer, st decor.Statistics) error {
 			b.mu.Lock()
@@ -155,7 +158,7 @@ func (b *bar) show(s sight) {
 	b.mu.Lock()
 	b.under = s.summary(b.speed.add(s))
 	b.mu.Unlock()
-	b.bar.SetCurrent(s.done)
+	b.bar.SetCurrent(s.done * barSteps)
 }
 
 // note prints a line above the bar.

@@ -119,7 +119,8 @@ func (d *demo) explainDrift(ctx context.Context) error {
 	for _, f := range d.first.found {
 		if !told[f.Cause] {
 			told[f.Cause] = true
-			d.p.text("   %s", d.p.paint(dim, fmt.Sprintf("%s: %s, %s: %s", short(f.UnitID), f.Kind, f.Cause, f.CauseDetail)))
+			d.p.text("   %s", d.p.paint(dim, fmt.Sprintf("%s: %s, %s:", short(f.UnitID), f.Kind, f.Cause)))
+			d.p.text("      %s", d.p.paint(dim, f.CauseDetail))
 		}
 	}
 	return nil

@@ -176,7 +176,7 @@ func (d *demo) printRollout() {
 	d.p.fact("Rollout", "%s in %s; the plan said %s for an API without faults", things(s.Requests, "request"), seconds(took), count(d.plan.Price.Requests))
 	d.p.fact("Refused", "%s answered 429 (%s)", count(s.Refused), percent(s.RefusedShare))
 	d.p.fact("Limit used", "%s while homes waited for a request, pauses after a 429 included", percent(d.journal.share()))
-	d.p.fact("", "LIMIT USED is from the first request to the last: at the ends of waves and audits homes wait for the API")
+	d.p.fact("", "LIMIT USED is from the first request to the last: the ends of waves and audits wait for the API")
 	if d.crash != nil {
 		d.p.fact("", "(and the outage, %s without a request, is in it)", seconds(d.outcomes.outage))
 	}
