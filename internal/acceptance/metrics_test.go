@@ -48,17 +48,17 @@ func TestMetrics(t *testing.T) {
 	eventually(t, time.Minute, "the limit was met and some targets ended", func() bool {
 		return w.sim.Stats().Refused > 0 && ended(w.look(id)) > 10
 	})
-	sums := w.scrape(t, f, id)
+	sums := w.scrape(t, f, id, labels)
 	require.InDelta(t, 80, sums["fleet_rollout_targets"], 0, "every target of what has not ended")
 	require.NotZero(t, sums["fleet_queue_jobs"], "the jobs of what has not ended")
 	r := w.awaitEnd(id, time.Minute)
-	total := w.scrape(t, f, id)["fleet_targets_total"]
+	total := w.scrape(t, f, id, labels)["fleet_targets_total"]
 	require.InDelta(t, float64(r.Targets), total, 0)
-	require.Zero(t, w.scrape(t, f, id)["fleet_rollout_targets"], "it is there, at zero")
+	require.Zero(t, w.scrape(t, f, id, labels)["fleet_rollout_targets"], "it is there, at zero")
 
 	w.must("account", "set", "acme", "--rate", "25")
 	w.must("audit", "run", "--account", "acme", "--watch")
-	sums = w.scrape(t, f, id)
+	sums = w.scrape(t, f, id, labels)
 	require.InDelta(t, 80, sums["fleet_audit_units"], 0)
 	for name := range audited {
 		require.Contains(t, sums, name)
@@ -78,13 +78,14 @@ func TestMetrics(t *testing.T) {
 
 var (
 	linted = regexp.MustCompile(`^[a-z][a-z0-9_]*$`)
-	// An ID of a unit, a skill or a rollout, or anything as long as one.
-	identifier = regexp.MustCompile(`amzn1\.|^ro-|.{60}`)
+	// An ID of a unit, a skill, a rollout or an audit, or anything as long as one.
+	identifier = regexp.MustCompile(`amzn1\.|^(ro|au|dr|de)-|.{60}`)
 )
 
-// scrape reads all metrics and sees that they are those of the contract. It
-// returns the sum of each family.
-func (w *world) scrape(t *testing.T, f *fleetd, rollout string) map[string]float64 {
+// scrape reads all metrics and sees that they are those of the contract, that those
+// of there are there, and that no label is an ID, nor this one. It returns the sum of
+// each family.
+func (w *world) scrape(t *testing.T, f *fleetd, id string, there map[string][]string) map[string]float64 {
 	t.Helper()
 	body := w.raw(f, "GET", "/metrics", "")
 	body = body[strings.Index(body, "# "):] // after the headers
@@ -101,7 +102,7 @@ func (w *world) scrape(t *testing.T, f *fleetd, rollout string) map[string]float
 			for _, l := range m.GetLabel() {
 				names = append(names, l.GetName())
 				require.NotRegexp(t, identifier, l.GetValue(), "%s{%s}", name, l.GetName())
-				require.NotEqual(t, rollout, l.GetValue())
+				require.NotEqual(t, id, l.GetValue())
 			}
 			for _, known := range []map[string][]string{labels, audited} {
 				if want, ok := known[name]; ok {
@@ -110,7 +111,7 @@ func (w *world) scrape(t *testing.T, f *fleetd, rollout string) map[string]float
 			}
 		}
 	}
-	for name := range labels {
+	for name := range there {
 		require.Contains(t, families, name)
 	}
 	for _, prefix := range []string{"go_", "process_", "pgxpool_"} {

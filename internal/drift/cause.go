@@ -53,6 +53,8 @@ func Cause(e Evidence) (fleet.DriftCause, string) {
 		return fleet.CauseWriteFailed, fmt.Sprintf("rollout %s failed to %s it at %s: %s", t.Rollout, t.Action, at(t.EndedAt), t.Reason)
 	case since && t.State == fleet.TargetCanceled && t.InDoubt:
 		return fleet.CauseWriteFailed, fmt.Sprintf("rollout %s was canceled at %s with its write unproven", t.Rollout, at(t.EndedAt))
+	case since && t.Reason == fleet.ReasonChangedSince:
+		return fleet.CauseChangedOutside, fmt.Sprintf("rollback %s found at %s that somebody had changed it, and left it alone", t.Rollout, at(t.EndedAt))
 	case !e.LastGood.IsZero() && t != nil && t.State == fleet.TargetSucceeded && !t.EndedAt.Before(e.LastGood):
 		return fleet.CauseChangedOutside, fmt.Sprintf("rollout %s proved it at %s, changed before %s", t.Rollout, at(t.EndedAt), at(e.FirstBad))
 	case !e.LastGood.IsZero():

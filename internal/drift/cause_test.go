@@ -76,6 +76,11 @@ func TestCause(t *testing.T) {
 				e.DesiredSource, e.DesiredChangedAt = fleet.DesiredByRollout, night.Add(-time.Hour)
 			}), fleet.CauseChangedOutside, "last seen as desired at 2026-11-21 03:00 UTC, changed before 2026-11-22 03:00 UTC",
 		},
+		"a rollback found it changed": {
+			with(func(e *drift.Evidence) {
+				e.LastGood, e.LastTarget = time.Time{}, target(fleet.TargetSkipped, fleet.ReasonChangedSince, night.Add(-time.Hour))
+			}), fleet.CauseChangedOutside, "rollback 6f found at 2026-11-22 02:00 UTC that somebody had changed it, and left it alone",
+		},
 		"our write is unproven": {
 			with(func(e *drift.Evidence) {
 				e.LastTarget = target(fleet.TargetCanceled, "", night.Add(-time.Hour))

@@ -212,7 +212,11 @@ JOIN rollouts ON rollouts.id = targets.rollout_id
 WHERE targets.unit_id = ANY ($1::bigint[])
     AND rollouts.skill_id = ANY ($2::integer[])
     AND targets.ended_at IS NOT NULL
-    AND (targets.state IN ('succeeded', 'failed') OR (targets.state = 'canceled' AND targets.writes > 0))
+    AND (
+        targets.state IN ('succeeded', 'failed')
+        OR (targets.state = 'canceled' AND targets.writes > 0)
+        OR (targets.state = 'skipped' AND targets.reason = 'changed_since')
+    )
 ORDER BY targets.unit_id, rollouts.skill_id, targets.ended_at DESC
 `
 
@@ -232,7 +236,8 @@ type AuditLastTargetsRow struct {
 	EndedAt *time.Time
 }
 
-// The last target of each pair that had a write to answer for, or an answer.
+// The last target of each pair that had a write to answer for, or an answer, or that a
+// rollback found changed by somebody else.
 func (q *Queries) AuditLastTargets(ctx context.Context, arg AuditLastTargetsParams) ([]AuditLastTargetsRow, error) {
 	rows, err := q.db.Query(ctx, auditLastTargets, arg.Units, arg.SkillIds)
 	if err != nil {

@@ -130,7 +130,8 @@ WHERE unit_id = ANY (@units::bigint[])
     AND (ended_at IS NULL OR ended_at >= @since);
 
 -- name: AuditLastTargets :many
--- The last target of each pair that had a write to answer for, or an answer.
+-- The last target of each pair that had a write to answer for, or an answer, or that a
+-- rollback found changed by somebody else.
 SELECT DISTINCT ON (targets.unit_id, rollouts.skill_id)
     targets.unit_id,
     rollouts.skill_id,
@@ -145,7 +146,11 @@ JOIN rollouts ON rollouts.id = targets.rollout_id
 WHERE targets.unit_id = ANY (@units::bigint[])
     AND rollouts.skill_id = ANY (@skill_ids::integer[])
     AND targets.ended_at IS NOT NULL
-    AND (targets.state IN ('succeeded', 'failed') OR (targets.state = 'canceled' AND targets.writes > 0))
+    AND (
+        targets.state IN ('succeeded', 'failed')
+        OR (targets.state = 'canceled' AND targets.writes > 0)
+        OR (targets.state = 'skipped' AND targets.reason = 'changed_since')
+    )
 ORDER BY targets.unit_id, rollouts.skill_id, targets.ended_at DESC;
 
 -- name: AuditSkillGone :many
