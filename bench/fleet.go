@@ -6,12 +6,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -28,6 +30,7 @@ type bench struct {
 	databaseURL string
 	url         string
 	token       string
+	db          *database
 	fleetd      *program
 	stdout      interface{ Write(p []byte) (int, error) }
 	stderr      interface{ Write(p []byte) (int, error) }
@@ -46,12 +49,17 @@ func (b *bench) all(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, b.fleetd.stop()) }()
-	for _, step := range []func(context.Context) error{b.throughput, b.large} {
-		if err := step(ctx); err != nil {
+	parts := map[string]func(context.Context) error{"throughput": b.throughput, "audits": b.audits, "large": b.large}
+	for name := range strings.SplitSeq(b.parts, ",") {
+		part, ok := parts[name]
+		if !ok {
+			return fmt.Errorf("-parts: there is no part %q", name)
+		}
+		if err := part(ctx); err != nil {
 			return err
 		}
 	}
-	b.report("fleetd's memory, at its most in all of this", fmt.Sprintf("%.0f MiB", b.fleetd.peak()), "200 MiB")
+	b.report("fleetd's memory, at its most in all of this", fmt.Sprintf("%.0f MiB", b.fleetd.mostEver()), "200 MiB")
 	return nil
 }
 
@@ -107,36 +115,61 @@ func (b *bench) large(ctx context.Context) error {
 		b.report(fmt.Sprintf("`rollout create` over %d units, plan included", made.Targets), fmt.Sprintf("%.1f s", done.wall.Seconds()), r.goal)
 		id = made.ID
 	}
-	return b.show(ctx, id)
+	if err := b.show(ctx, id); err != nil {
+		return err
+	}
+	return b.drift(ctx)
 }
 
-// show calls what `rollout show` calls, again and again over one connection.
+// show calls what `rollout show` calls.
 func (b *bench) show(ctx context.Context, id string) error {
-	times := make([]time.Duration, b.shows)
+	figure, err := b.calls(ctx, b.shows, "/api/v1/rollouts/"+id, func(body []byte) error {
+		var r struct {
+			Targets int `json:"targets"`
+		}
+		if err := json.Unmarshal(body, &r); err != nil || r.Targets != b.units {
+			return fmt.Errorf("%d targets: %w", r.Targets, err)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	b.report(fmt.Sprintf("`rollout show` at %d targets", b.units), figure, "p99 10 ms")
+	return nil
+}
+
+// calls calls the HTTP API again and again over one connection, and tells how long it
+// took to answer.
+func (b *bench) calls(ctx context.Context, n int, path string, check func(body []byte) error) (figure string, err error) {
+	times := make([]time.Duration, n)
 	for i := range times {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, b.url+"/api/v1/rollouts/"+id, nil)
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, b.url+path, nil)
 		if err != nil {
-			return err
+			return "", err
 		}
 		req.Header.Set("Authorization", "Bearer "+b.token)
 		began := time.Now()
 		resp, err := http.DefaultClient.Do(req)
 		if err != nil {
-			return err
+			return "", err
 		}
-		var r struct {
-			Targets int `json:"targets"`
-		}
-		err = errors.Join(json.NewDecoder(resp.Body).Decode(&r), resp.Body.Close())
-		if err != nil || r.Targets != b.units {
-			return fmt.Errorf("show rollout: %d targets: %w", r.Targets, err)
-		}
+		body, err := io.ReadAll(resp.Body)
+		err = errors.Join(err, resp.Body.Close())
 		times[i] = time.Since(began)
+		if err == nil && resp.StatusCode != http.StatusOK {
+			err = errors.New(resp.Status)
+		}
+		if err == nil {
+			err = check(body)
+		}
+		if err != nil {
+			return "", fmt.Errorf("GET %s: %w", path, err)
+		}
 	}
 	slices.Sort(times)
 	p := func(q float64) float64 { return float64(times[int(q*float64(len(times)-1))].Microseconds()) / 1000 }
-	b.report(fmt.Sprintf("`rollout show` at %d targets", b.units), fmt.Sprintf("p50 %.1f ms, p99 %.1f ms", p(0.5), p(0.99)), "p99 10 ms")
-	return nil
+	return fmt.Sprintf("p50 %.1f ms, p99 %.1f ms", p(0.5), p(0.99)), nil
 }
 
 // writeFleet writes an inventory with unit IDs as long as real ones. The first

@@ -33,10 +33,16 @@ func main() {
 
 type options struct {
 	bin     string
+	parts   string
 	units   int
 	small   int
 	targets int
-	shows   int
+
+	audited  int
+	skills   int
+	findings int
+	lists    int
+	shows    int
 }
 
 func run(ctx context.Context, stdout, stderr io.Writer, args []string) (err error) {
@@ -44,9 +50,14 @@ func run(ctx context.Context, stdout, stderr io.Writer, args []string) (err erro
 	f := flag.NewFlagSet("bench", flag.ContinueOnError)
 	f.SetOutput(stderr)
 	f.StringVar(&o.bin, "bin", "bin", "folder of fleetd, fleetctl and fleetsim")
+	f.StringVar(&o.parts, "parts", "throughput,audits,large", "what to measure, in this order")
 	f.IntVar(&o.units, "units", 1_000_000, "units of the large fleet")
 	f.IntVar(&o.small, "small", 100_000, "units of the smaller rollout")
 	f.IntVar(&o.targets, "targets", 60_000, "targets and no-op jobs of the throughput comparison")
+	f.IntVar(&o.audited, "audited", 100_000, "units of the larger audits; the smaller ones have a tenth")
+	f.IntVar(&o.skills, "skills", 10, "skills on each audited unit")
+	f.IntVar(&o.findings, "findings", 50_000, "findings of drift on the large fleet")
+	f.IntVar(&o.lists, "lists", 300, "calls of drift list")
 	f.IntVar(&o.shows, "shows", 2_000, "calls of rollout show")
 	if err := f.Parse(args); err != nil {
 		return err
@@ -65,7 +76,13 @@ func run(ctx context.Context, stdout, stderr io.Writer, args []string) (err erro
 	}
 	defer func() { err = errors.Join(err, pg.Stop(context.WithoutCancel(ctx))) }()
 
-	b := &bench{options: o, dir: dir, databaseURL: pg.URL(), stdout: stdout, stderr: stderr}
+	db, err := openDatabase(ctx, dir, pg.URL())
+	if err != nil {
+		return err
+	}
+	defer db.pool.Close()
+
+	b := &bench{options: o, dir: dir, databaseURL: pg.URL(), db: db, stdout: stdout, stderr: stderr}
 	fmt.Fprintf(stdout, "%s, %d CPUs, %s, %s\n\n", time.Now().UTC().Format("2006-01-02"), runtime.NumCPU(), runtime.Version(), runtime.GOARCH)
 	fmt.Fprintf(stdout, "| measured | figure | goal |\n|---|---|---|\n")
 	return b.all(ctx)

@@ -34,7 +34,11 @@ func (b *bench) throughput(ctx context.Context) (err error) {
 	if err := b.account(ctx, "fast", "--rate", "100000"); err != nil {
 		return err
 	}
-	if err := b.importFrom(ctx, "http://"+simAddr+"/_sim/inventory.csv", "fast"); err != nil {
+	file, err := b.fetch(ctx, "http://"+simAddr+"/_sim/inventory.csv", "fast.csv")
+	if err != nil {
+		return err
+	}
+	if _, err := b.ctl(ctx, "unit", "import", file, "--account", "fast"); err != nil {
 		return err
 	}
 	const rounds = 2
@@ -46,7 +50,7 @@ func (b *bench) throughput(ctx context.Context) (err error) {
 			return err
 		}
 		b.progress("fleetd, round %d", i+1)
-		targets, err := b.targetsPerSecond(ctx, i)
+		targets, err := b.targetsPerSecond(ctx, sim, i)
 		if err != nil {
 			return err
 		}
@@ -58,32 +62,29 @@ func (b *bench) throughput(ctx context.Context) (err error) {
 	return nil
 }
 
-func (b *bench) importFrom(ctx context.Context, url, account string) error {
+// fetch puts what a URL answers in a file.
+func (b *bench) fetch(ctx context.Context, url, name string) (file string, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
-		return err
+		return "", err
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer resp.Body.Close()
-	file := filepath.Join(b.dir, account+".csv")
+	file = filepath.Join(b.dir, name)
 	f, err := os.Create(file)
 	if err != nil {
-		return err
+		return "", err
 	}
 	_, err = io.Copy(f, resp.Body)
-	if err := errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	_, err = b.ctl(ctx, "unit", "import", file, "--account", account)
-	return err
+	return file, errors.Join(err, f.Close())
 }
 
 // targetsPerSecond runs a rollout to its end, one write a unit and no read.
-func (b *bench) targetsPerSecond(ctx context.Context, round int) (float64, error) {
-	cpu := b.fleetd.cpu()
+func (b *bench) targetsPerSecond(ctx context.Context, sim *program, round int) (float64, error) {
+	fleetd, pg, simulated := b.fleetd.cpu(), b.db.cpu(), sim.cpu()
 	done, err := b.ctl(ctx, "rollout", "create", "enable", "--account", "fast", "--skill", fmt.Sprintf("amzn1.ask.skill.fast-%d", round),
 		"--select", "all", "--max-failures", "100%", "--observation-max-age", "any", "--yes", "--watch", "-o", "json")
 	if err != nil {
@@ -101,7 +102,9 @@ func (b *bench) targetsPerSecond(ctx context.Context, round int) (float64, error
 	if r.State != "succeeded" {
 		return 0, fmt.Errorf("the rollout ended %s", r.State)
 	}
-	b.progress("  %.0f us of fleetd's processor time a target", float64((b.fleetd.cpu()-cpu).Microseconds())/float64(r.Targets))
+	each := func(d time.Duration) float64 { return float64(d.Microseconds()) / float64(r.Targets) }
+	b.progress("  processor time a target: fleetd %.0f us, Postgres %.0f us, fleetsim %.0f us",
+		each(b.fleetd.cpu()-fleetd), each(b.db.cpu()-pg), each(sim.cpu()-simulated))
 	return float64(r.Targets) / r.Ended.Sub(r.Started).Seconds(), nil
 }
 

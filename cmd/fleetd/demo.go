@@ -17,7 +17,8 @@ func newDemo() *cobra.Command {
 		Use:   "demo",
 		Short: "Show the whole story on this machine, with nothing to configure",
 		Long: "demo starts a private Postgres, a simulated API with a limit and faults, and a fleetd; imports homes, plans and\n" +
-			"runs a rollout, kills fleetd half-way with kill -9, and checks every recorded outcome against the truth.\n" +
+			"runs a rollout, kills fleetd half-way with kill -9, and checks every recorded outcome against the truth; changes homes\n" +
+			"behind fleetd's back, and has the change found by an audit, explained, repaired and audited clean.\n" +
 			"Then fleetd stays up to be tried until Ctrl-C, which removes everything. No request leaves the machine.\n\n" +
 			"The exit code is 0 when every step held.",
 		Example: "  fleetd demo\n  fleetd demo --exit --homes 5000",

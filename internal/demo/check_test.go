@@ -27,6 +27,7 @@ func TestMismatch(t *testing.T) {
 		agrees bool
 	}{
 		"succeeded and enabled":                  {client.Target{State: "succeeded", After: seen}, as(live, simulator.ClassOK, 1), true},
+		"succeeded and not linked":               {client.Target{State: "succeeded", After: seen}, simulator.State{Status: fleet.StatusEnabled, Stage: fleet.StageLive, AccountLink: fleet.NotLinked}, false},
 		"succeeded and not enabled":              {client.Target{State: "succeeded", After: seen}, absent, false},
 		"succeeded and at another stage":         {client.Target{State: "succeeded", After: seen}, simulator.State{Status: fleet.StatusEnabled, Stage: fleet.StageDevelopment}, false},
 		"succeeded and still enabling":           {client.Target{State: "succeeded", After: seen}, simulator.State{Status: fleet.StatusEnabling, Stage: fleet.StageLive}, false},

@@ -30,9 +30,9 @@ func (d *demo) killWorker(ctx context.Context, say display) error {
 	if err != nil {
 		return err
 	}
-	r, err := d.look(ctx)
+	r, err := d.lookAt(ctx, d.rollout.ID)
 	if err != nil {
-		return fmt.Errorf("look at the rollout: %w", err)
+		return err
 	}
 	say.note(fmt.Sprintf("$ kill -9 %d", d.worker.pid()))
 	d.worker.kill()
@@ -47,8 +47,8 @@ func (d *demo) killWorker(ctx context.Context, say display) error {
 	if err := d.startServe(ctx); err != nil {
 		return err
 	}
-	if r, err = d.look(ctx); err != nil {
-		return fmt.Errorf("look at the rollout: %w", err)
+	if r, err = d.lookAt(ctx, d.rollout.ID); err != nil {
+		return err
 	}
 	d.journal.look(r)
 	if c.held, err = d.held(ctx, before); err != nil {

@@ -15,8 +15,10 @@ import (
 
 const (
 	account = "demo"
-	// skill must not contain "link" or "unknown", which mean something to the simulator.
+	// skill must not contain "unknown", which means something to the simulator.
 	skill = "amzn1.ask.skill.demo-concierge"
+	// legacySkill is not wanted on the homes that are audited.
+	legacySkill = "amzn1.ask.skill.demo-legacy"
 
 	maxRate   = 150.0 // requests a second that the simulated API allows
 	minRate   = 20.0  // where homes are few: a rollout needs a half-way
@@ -46,6 +48,17 @@ type demo struct {
 	journal journal
 	squeeze squeeze
 	crash   *crash // nil: nobody was killed
+
+	outcomes outcomes
+
+	where         []string // the properties that are audited
+	selector      string
+	injected      []simulator.Drift
+	wanted        map[pair]difference // what there is to find
+	first, second *auditing
+	repair        *repairing
+	wrongFound    []string // what was not found as it is, one by one
+	wrongRepaired []string // what was not put right, one by one
 }
 
 // trueRate is what the simulated API allows for a number of homes, in requests a second.
@@ -61,18 +74,20 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	defer func() { err = d.end(ctx, err) }()
 	d.p.text("fleetd demo: %s homes, an API that allows %.0f requests a second and misbehaves%s.",
 		count(cfg.Homes), trueRate(cfg.Homes), map[bool]string{false: ", and a kill -9 half-way"}[cfg.NoKill])
+	d.p.text("Then homes change behind our back: an audit finds it, a repair puts it right.")
 	d.p.text("Everything runs on this machine; no request leaves it.")
 	if err := d.chooseListen(ctx); err != nil {
 		return err
 	}
 	for _, step := range []func(context.Context) error{
 		d.buildWorld, d.createAccount, d.importHomes, d.planRollout, d.runRollout,
+		d.changeHomes, d.firstAudit, d.explainDrift, d.repairHomes, d.secondAudit,
 	} {
 		if err := step(ctx); err != nil {
 			return err
 		}
 	}
-	err = d.report(ctx)
+	err = d.report()
 	var failed *CheckError
 	if cfg.Exit || err != nil && !errors.As(err, &failed) {
 		return err

@@ -107,10 +107,15 @@ func TestDemo(t *testing.T) {
 		require.NoError(t, Run(t.Context(), cfg), "%s", out)
 		told := out.String()
 		for _, want := range []string{
-			`(?m)^1\. Database`, `(?m)^6\. What came of it$`, `fleetctl rollout plan enable --account demo`,
+			`(?m)^1\. Database`, `(?m)^11\. What came of it$`, `fleetctl rollout plan enable --account demo`,
 			`allows only 10 requests a second`, `It allows 20 again. Meanwhile \d+ requests? answered 429`,
-			`\$ kill -9 \d+`, `Counts: \d+ done \+ \d+ open = 120 of 120\.`, `(?m)^ +120 +100%  all$`,
+			`\$ kill -9 \d+`, `Counts: \d+ done \+ \d+ open = 120 of 120\.`, `(?m)^   all +120 +100%$`,
 			`held +120 of 120 recorded outcomes agree`, `held +0 times a home was written twice`, `held +kill -9: \d+ homes? taken over`,
+			`(?m)^   missing +2 homes of \S+ have lost the skill$`, `--select 'property in \(\S+,\S+\)'`,
+			`\d+% changed_outside at \S+ since \d\d:\d\d:\d\d UTC \(\d findings?\)`, `rollout ro-\S+ proved it at .* UTC, changed before`,
+			`Plan +disable amzn1.ask.skill.demo-legacy in 1 home, `, `(?m)^   unexpected +desired_changed +1 +1$`,
+			`held +40 of 40 homes answered by two audits`, `held +(\d+) of \d+ findings are what there was to find`,
+			`held +\d+ of \d+ differences are put right in truth, by 2 rollouts`, `held +the second audit is clean: 0 homes drifted, 0 findings open`,
 			`Everything is stopped and removed\.\n$`,
 		} {
 			require.Regexp(t, want, told)

@@ -1,7 +1,9 @@
 // Package demo tells the whole story of fleetd on one machine with nothing to
 // configure: a private Postgres, a simulated API that is slow to allow and quick to
-// fail, 2,000 homes, a plan, a rollout in waves, a kill -9 of the worker half-way,
-// and a closing table in which every recorded outcome is checked against the truth.
+// fail, 2,000 homes, a plan, a rollout in waves, a kill -9 of the worker half-way;
+// homes of two properties that change behind fleetd's back, an audit that finds each
+// of them and says why, a repair, a second audit that is clean; and a closing table
+// in which every recorded outcome and every finding is checked against the truth.
 //
 // Three things run beside this process or in it, and end with it:
 //
@@ -16,6 +18,7 @@
 // when a step fails the log stays, and the error says where.
 //
 // Files: demo.go runs the steps, world.go builds what they need, worker.go is the
-// child process, story.go the steps, watch.go and crash.go follow the rollout,
-// check.go compares (pure), report.go prints the table, display.go and print.go talk.
+// child process; story.go, drift.go, audit.go and repair.go are the steps, watch.go
+// and crash.go follow what goes on; check.go compares (pure), report.go and verdict.go
+// print the table, display.go and print.go talk.
 package demo

@@ -39,11 +39,12 @@ func (d *demo) createAccount(ctx context.Context) error {
 	rate := fmt.Sprintf("%.0f", trueRate(d.cfg.Homes))
 	d.p.command("fleetctl account create "+account, "--client-id "+simulator.DefaultClientID,
 		"--client-secret-file "+secret, "--refresh-token-file "+refresh,
-		"--api-url "+d.simURL, "--token-url "+d.simURL+"/auth/o2/token", "--rate "+rate)
+		"--api-url "+d.simURL, "--token-url "+d.simURL+"/auth/o2/token", "--rate "+rate, "--link-mode "+string(fleet.LinkDelegated))
 	_, err = d.api.CreateAccount(ctx, client.CreateAccountParams{IdempotencyKey: new(rand.Text())}, client.AccountCreate{
 		Name: account, ClientID: simulator.DefaultClientID,
 		ClientSecret: simulator.DefaultClientSecret, RefreshToken: simulator.DefaultRefreshToken,
 		APIURL: &d.simURL, TokenURL: new(d.simURL + "/auth/o2/token"), Rate: &rate, Reason: new("fleetd demo"),
+		LinkMode: new(client.AccountCreateLinkMode(fleet.LinkDelegated)),
 	})
 	if err != nil {
 		return fmt.Errorf("create the account: %w", err)
@@ -163,7 +164,10 @@ func (d *demo) runRollout(ctx context.Context) error {
 		return fmt.Errorf("create the rollout: %w", err)
 	}
 	d.rollout = r.Value
-	return d.watch(ctx)
+	if err := d.follow(ctx, d.rollout.Targets, mainRollout{d}); err != nil {
+		return err
+	}
+	return d.takeOutcomes(ctx)
 }
 
 // invite says how to go on by hand.
@@ -180,6 +184,9 @@ func (d *demo) invite() {
 		{"fleetctl rollout show " + id, "how it went"},
 		{"fleetctl rollout targets " + id + " --state failed", "which homes failed, and why"},
 		{"fleetctl rollout retry " + id, "send those homes again"},
+		{"fleetctl rollout rollback " + id + " --dry-run", "what putting everything back would cost"},
+		{"fleetctl audit run --account " + account + " --watch", "look at every home"},
+		{"fleetctl audit units " + d.second.audit.ID + " --result unknown", "homes that could not be seen, and why"},
 		{"fleetctl unit list --account " + account + " --select occupancy=occupied", "homes with residents, which were left alone"},
 		{"fleetctl log", "who did what"},
 		{"curl -s " + serverURL(d.listen) + "/metrics", "what Prometheus sees"},

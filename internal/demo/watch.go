@@ -20,68 +20,102 @@ const (
 	unansweredFor = 20 * time.Second
 )
 
-// watch follows the rollout to its end and, half-way, kills the worker.
-func (d *demo) watch(ctx context.Context) error {
-	display := newDisplay(d.p, d.rollout)
+// followed is something that goes on in fleetd.
+type followed interface {
+	// look asks fleetd how it goes.
+	look(ctx context.Context) (sight, error)
+	// step does what is due, and says whether it has ended.
+	step(ctx context.Context, now time.Time, stats simulator.Stats, say display) (ended bool, err error)
+}
+
+// follow follows what goes on to its end. A look that fails for a reason that passes
+// is made again.
+func (d *demo) follow(ctx context.Context, homes int64, f followed) error {
+	display := newDisplay(d.p, homes)
 	defer display.close()
-	answered, moved := time.Now(), time.Now()
+	answered, moved, done := time.Now(), time.Now(), int64(0)
 	for {
 		now := time.Now()
-		r, err := d.look(ctx)
+		s, err := f.look(ctx)
 		var temporary interface{ Temporary() bool }
 		switch {
 		case err == nil:
-			answered = now
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
 		case d.worker.ended():
 			return d.workerEnded()
 		case !errors.As(err, &temporary) || !temporary.Temporary() || now.Sub(answered) > unansweredFor:
-			return fmt.Errorf("look at the rollout: %w", err)
+			return err
 		default:
 			if err := wait(ctx, lookEvery); err != nil {
 				return err
 			}
 			continue
 		}
-		if ended(r.Counts) != ended(d.rollout.Counts) {
-			moved = now
-		}
 		stats := d.sim.Stats()
-		d.journal.look(r)
-		d.journal.measure(now, stats, r.Counts)
-		d.rollout = r
-		display.show(sight{rollout: r, requests: stats.Requests, refused: stats.Refused, now: now})
+		s.requests, s.refused, s.now = stats.Requests, stats.Refused, now
+		display.show(s)
+		if s.done != done {
+			moved, done = now, s.done
+		}
+		over, err := f.step(ctx, now, stats, display)
 		switch {
-		case fleet.RolloutState(r.State).Ended() && r.EndedAt != nil:
-			d.crash.settle(d.sim, display)
-			return nil
-		case fleet.RolloutState(r.State) == fleet.RolloutHalted:
-			return fmt.Errorf("the rollout halted: %s", r.StateReason)
+		case err != nil || over:
+			return err
 		case now.Sub(moved) > stalled:
 			return fmt.Errorf("no home has got an outcome for %v", stalled)
-		case d.squeeze.step(d.sim, now, r, display) != nil:
-			return d.squeeze.err
-		case d.due(r):
-			if err := d.killWorker(ctx, display); err != nil {
-				return err
-			}
-			answered, moved, d.journal.at = time.Now(), time.Now(), time.Time{}
 		}
-		d.crash.settle(d.sim, display)
+		answered = time.Now()
 		if err := wait(ctx, lookEvery); err != nil {
 			return err
 		}
 	}
 }
 
-// look looks at the rollout once.
-func (d *demo) look(ctx context.Context) (client.Rollout, error) {
+// mainRollout is the rollout of the demo, in which the API is squeezed and, half-way,
+// the worker killed.
+type mainRollout struct{ *demo }
+
+func (m mainRollout) look(ctx context.Context) (sight, error) {
+	r, err := m.lookAt(ctx, m.rollout.ID)
+	if err != nil {
+		return sight{}, err
+	}
+	m.rollout = r
+	return rolloutSight(r), nil
+}
+
+func (m mainRollout) step(ctx context.Context, now time.Time, stats simulator.Stats, say display) (bool, error) {
+	r := m.rollout
+	m.journal.look(r)
+	m.journal.measure(now, stats, r.Counts)
+	switch {
+	case fleet.RolloutState(r.State).Ended() && r.EndedAt != nil:
+		m.crash.settle(m.sim, say)
+		return true, nil
+	case fleet.RolloutState(r.State) == fleet.RolloutHalted:
+		return false, fmt.Errorf("the rollout halted: %s", r.StateReason)
+	}
+	if err := m.squeeze.step(m.sim, now, r, say); err != nil {
+		return false, err
+	}
+	if m.due(r) {
+		if err := m.killWorker(ctx, say); err != nil {
+			return false, err
+		}
+		m.journal.at = time.Time{}
+	}
+	m.crash.settle(m.sim, say)
+	return false, nil
+}
+
+// lookAt looks at a rollout once.
+func (d *demo) lookAt(ctx context.Context, id string) (client.Rollout, error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	r, err := d.api.GetRollout(ctx, d.rollout.ID)
+	r, err := d.api.GetRollout(ctx, id)
 	if err != nil {
-		return client.Rollout{}, err //nolint:wrapcheck // the caller does
+		return client.Rollout{}, fmt.Errorf("look at the rollout: %w", err)
 	}
 	return r.Value, nil
 }

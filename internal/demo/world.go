@@ -37,6 +37,7 @@ func world(homes int) simulator.Config {
 	return simulator.Config{
 		Units: homes, Properties: properties, Occupied: homes / 50,
 		RPS: trueRate(homes), Burst: trueBurst, RetryAfter: simulator.RetryAfterSeconds,
+		LinkingSkills: []string{skill}, DelegatedLinking: true,
 		Latency: 20 * time.Millisecond, TokenTTL: 30 * time.Second, Seed: seed,
 		Faults: simulator.Faults{
 			Jitter:      20 * time.Millisecond,
