@@ -61,6 +61,7 @@ func TestAuditUnderFaults(t *testing.T) {
 		require.NotZero(t, stats.Faults[fault], "the world was not harsh: %v", stats.Faults)
 	}
 	require.Greater(t, stats.TokenRefreshes, uint64(2), "tokens ended in the middle")
+	require.LessOrEqual(t, stats.ListPages, uint64(12*homes), "lists that are begun are ended, not begun again and again")
 
 	// Every home is answered for what it is. A home that fails six times over is
 	// unknown, and says why; it is not called clean.

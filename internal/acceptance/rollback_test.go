@@ -2,6 +2,7 @@ package acceptance_test
 
 import (
 	"encoding/json"
+	"maps"
 	"testing"
 	"time"
 
@@ -129,9 +130,7 @@ func (w *world) requireRestored(r client.Rollout, was, since map[string]string, 
 	w.t.Helper()
 	now := w.skillOf(r.SkillID)
 	want := make(map[string]string, len(since))
-	for unit, stage := range since {
-		want[unit] = stage
-	}
+	maps.Copy(want, since)
 	targets := w.targets(r.ID)
 	w.countsMatch(r, targets)
 	for _, target := range targets {

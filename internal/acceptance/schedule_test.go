@@ -79,7 +79,9 @@ func TestScheduledAudits(t *testing.T) {
 	}
 	w.sim.Reset(true)
 
-	repaired := func(a client.Audit) bool { return strings.HasPrefix(a.StateReason, "repair of 6 of 6 findings by 2 rollouts") }
+	repaired := func(a client.Audit) bool {
+		return strings.HasPrefix(a.StateReason, "repair of 6 of 6 findings by 2 rollouts")
+	}
 	eventually(t, 2*time.Minute, "the slot of the next minute runs, and its repair is made", func() bool {
 		slots := w.slots("few")
 		return len(slots) > 0 && repaired(slots[0])

@@ -178,6 +178,7 @@ func listUnit(ctx context.Context, api *residential.Client, unitID string, sight
 		sight.Pages += list.Pages
 		var page *residential.PageError
 		if n < startsOver && errors.As(err, &page) && page.Expired {
+			ctx = remote.WithBegun(ctx)
 			continue
 		}
 		return list.Items, err

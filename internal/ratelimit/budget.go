@@ -148,7 +148,7 @@ func (b *Budget) Take(ctx context.Context, class remote.Class) (remote.Slot, err
 			return remote.Slot{SentAt: now, SendBy: t.sendBy}, nil
 		}
 	}
-	w := &waiter{class: class, since: now, deadline: deadline, ready: make(chan struct{})}
+	w := &waiter{class: class, begun: remote.Begun(ctx), since: now, deadline: deadline, ready: make(chan struct{})}
 	b.queue.push(w)
 	b.step(now)
 	b.mu.Unlock()

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
 
 	"fleetd/internal/remote"
 )
@@ -99,4 +100,38 @@ func TestQueueIsFairInOrder(t *testing.T) {
 		}
 	}
 	require.Nil(t, q.pop())
+}
+
+// Of each class those go first that go on with something, and both kinds in order.
+func TestWhatIsBegunGoesFirst(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		var q queue
+		var waiting []*waiter // as they came
+		for range rapid.IntRange(1, 60).Draw(t, "steps") {
+			switch {
+			case len(waiting) > 0 && rapid.Bool().Draw(t, "leave"):
+				i := rapid.IntRange(0, len(waiting)-1).Draw(t, "who")
+				q.remove(waiting[i])
+				waiting = append(waiting[:i], waiting[i+1:]...)
+			default:
+				w := &waiter{class: remote.Class(rapid.IntRange(0, classes-1).Draw(t, "class")), begun: rapid.Bool().Draw(t, "begun")}
+				q.push(w)
+				waiting = append(waiting, w)
+			}
+		}
+		require.Equal(t, len(waiting), q.len())
+		for len(waiting) > 0 {
+			got := q.pop()
+			want := -1
+			for i, w := range waiting {
+				if w.class == got.class && (want < 0 || w.begun && !waiting[want].begun) {
+					want = i
+				}
+			}
+			require.Same(t, waiting[want], got)
+			waiting = append(waiting[:want], waiting[want+1:]...)
+		}
+		require.Nil(t, q.pop())
+	})
 }

@@ -29,6 +29,7 @@ func weight(c remote.Class) int {
 // waiter is one Take that waits. The Budget's lock guards it until ready is closed.
 type waiter struct {
 	class    remote.Class
+	begun    bool // goes on with something: before those of its class that begin
 	since    time.Time
 	deadline time.Time     // of the caller; zero: none
 	ready    chan struct{} // closed when slot or err is set
@@ -38,8 +39,8 @@ type waiter struct {
 	elem     *list.Element // nil: no longer in the queue
 }
 
-// queue holds the waiters: in order within a class, by smooth weighted round robin
-// between the classes.
+// queue holds the waiters: in order within a class, those that go on with something
+// first; by smooth weighted round robin between the classes.
 type queue struct {
 	lists   [classes]list.List
 	current [classes]int
@@ -49,8 +50,17 @@ type queue struct {
 func (q *queue) len() int { return q.n }
 
 func (q *queue) push(w *waiter) {
-	w.elem = q.lists[w.class].PushBack(w)
 	q.n++
+	l := &q.lists[w.class]
+	if w.begun {
+		for e := l.Front(); e != nil; e = e.Next() {
+			if other, _ := e.Value.(*waiter); !other.begun {
+				w.elem = l.InsertBefore(w, e)
+				return
+			}
+		}
+	}
+	w.elem = l.PushBack(w)
 }
 
 func (q *queue) remove(w *waiter) {

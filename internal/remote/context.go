@@ -6,6 +6,7 @@ type (
 	classKey   struct{}
 	gateKey    struct{}
 	counterKey struct{}
+	begunKey   struct{}
 )
 
 // WithClass says which class the requests made with the context belong to.
@@ -17,6 +18,20 @@ func WithClass(ctx context.Context, class Class) context.Context {
 func ClassFrom(ctx context.Context) Class {
 	class, _ := ctx.Value(classKey{}).(Class)
 	return class
+}
+
+// WithBegun says that the requests made with the context go on with what others
+// began, as the later pages of a list do. In their class they go before those that
+// begin something: else nothing would end where more is begun at once than the budget
+// lets through in time.
+func WithBegun(ctx context.Context) context.Context {
+	return context.WithValue(ctx, begunKey{}, true)
+}
+
+// Begun reports whether the context was made WithBegun.
+func Begun(ctx context.Context) bool {
+	begun, _ := ctx.Value(begunKey{}).(bool)
+	return begun
 }
 
 // Gate is asked right before the bytes of a request leave. Its error stops the

@@ -92,6 +92,9 @@ func (c *Client) List(ctx context.Context, unitID string, opts ListOpts) (Listin
 		}
 		token = page.NextToken
 		seen[token] = true
+		if n == 0 {
+			ctx = remote.WithBegun(ctx)
+		}
 	}
 	return Listing{Pages: maxPages}, &PageError{Pages: maxPages}
 }

@@ -1,6 +1,7 @@
 package residential
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -71,6 +72,37 @@ func TestListWalksAnyShapeOfPages(t *testing.T) {
 			require.Equal(t, tt.want, strings.Join(got, " "))
 		})
 	}
+}
+
+// begunBudget notes which requests went on with something.
+type begunBudget struct {
+	freeBudget
+
+	begun *[]bool
+}
+
+func (b begunBudget) Take(ctx context.Context, _ remote.Class) (remote.Slot, error) {
+	*b.begun = append(*b.begun, remote.Begun(ctx))
+	return remote.Slot{}, ctx.Err()
+}
+
+// What is begun is to be ended: later pages go before the first ones of other lists.
+func TestLaterPagesSayThatTheyGoOn(t *testing.T) {
+	t.Parallel()
+	srv := httptest.NewServer(pages(map[string]string{
+		"": `{"items":[],` + next("2") + `}`, "2": `{"items":[],` + next("3") + `}`, "3": `{"items":[]}`,
+	}))
+	t.Cleanup(srv.Close)
+	base := remote.NewTransport(4)
+	t.Cleanup(base.CloseIdleConnections)
+	var begun []bool
+	c, err := remote.NewClient(remote.Config{Account: "acme", BaseURL: srv.URL, Tokens: fixedToken{}, Limiter: begunBudget{begun: &begun}, Base: base})
+	require.NoError(t, err)
+	for range 2 {
+		_, err = New(c).List(t.Context(), unit, ListOpts{})
+		require.NoError(t, err)
+	}
+	require.Equal(t, []bool{false, true, true, false, true, true}, begun)
 }
 
 func TestListKeepsOneRecordOfASkillTheLast(t *testing.T) {
