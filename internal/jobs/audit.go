@@ -189,7 +189,7 @@ func lookLater(ctx context.Context, job *river.Job[AuditArgs], errs []error) err
 		}
 		args := job.Args
 		args.Units = job.Args.Units[i : i+1]
-		wait := time.Duration(0)
+		var wait time.Duration
 		if snooze, ok := errors.AsType[*river.JobSnoozeError](err); ok {
 			wait = snooze.Duration
 		} else {

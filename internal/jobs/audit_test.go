@@ -211,7 +211,7 @@ func TestUnitsThatShareAJobAreRetriedAlone(t *testing.T) {
 	require.EqualValues(t, homes, a.Pages)
 	stats := w.sim.Stats()
 	require.EqualValues(t, homes, stats.ByOperation[simulator.OperationList]["200"])
-	require.Greater(t, stats.Faults["error_before"], uint64(0))
+	require.Positive(t, stats.Faults["error_before"])
 	require.EqualValues(t, stats.Requests, a.Requests)
 	var shared, alone int
 	require.NoError(t, w.pool.QueryRow(t.Context(), `
