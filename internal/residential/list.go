@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 
@@ -75,6 +76,7 @@ func (c *Client) List(ctx context.Context, unitID string, opts ListOpts) (Listin
 		if err != nil {
 			return Listing{Pages: n}, refusedToken(err, n)
 		}
+		all = slices.Grow(all, len(page.Items))
 		for _, e := range page.Items {
 			k := key{e.SkillID, e.Stage}
 			if i, double := at[k]; double {
@@ -138,8 +140,10 @@ func (c *Client) page(ctx context.Context, query url.Values) (ListPage, error) {
 	if err != nil {
 		return ListPage{}, err
 	}
+	records := body.records()
 	page := ListPage{NextToken: body.next(), RequestID: meta.RequestID, At: meta.SentAt}
-	for _, e := range body.records() {
+	page.Items = make([]Enablement, 0, len(records))
+	for _, e := range records {
 		page.Items = append(page.Items, Enablement{
 			SkillID: e.Skill.ID, Status: e.status(), Stage: fleet.Stage(e.Skill.Stage), AccountLink: e.link(),
 			RequestID: meta.RequestID, At: meta.SentAt,
