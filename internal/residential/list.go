@@ -71,8 +71,9 @@ func (c *Client) List(ctx context.Context, unitID string, opts ListOpts) (Listin
 	at := map[key]int{}
 	seen := map[string]bool{}
 	token := ""
+	asks := ctx
 	for n := range maxPages {
-		page, err := c.Page(ctx, unitID, token, opts)
+		page, err := c.Page(asks, unitID, token, opts)
 		if err != nil {
 			return Listing{Pages: n}, refusedToken(err, n)
 		}
@@ -94,9 +95,7 @@ func (c *Client) List(ctx context.Context, unitID string, opts ListOpts) (Listin
 		}
 		token = page.NextToken
 		seen[token] = true
-		if n == 0 {
-			ctx = remote.WithBegun(ctx)
-		}
+		asks = remote.WithBegun(ctx)
 	}
 	return Listing{Pages: maxPages}, &PageError{Pages: maxPages}
 }
