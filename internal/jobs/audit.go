@@ -265,13 +265,13 @@ func (w *Audits) look(ctx context.Context, acc *Account, t *store.AuditTarget, t
 // listUnit walks every page, and begins anew where the API does not know its own
 // token any more.
 func listUnit(ctx context.Context, api *residential.Client, unitID string, sight *store.AuditSight) ([]residential.Enablement, error) {
-	asks := ctx
+	asks, begun := ctx, remote.WithBegun(ctx)
 	for n := 0; ; n++ {
 		list, err := api.List(asks, unitID, residential.ListOpts{})
 		sight.Pages += list.Pages
 		var page *residential.PageError
 		if n < startsOver && errors.As(err, &page) && page.Expired {
-			asks = remote.WithBegun(ctx)
+			asks = begun
 			continue
 		}
 		return list.Items, err

@@ -71,7 +71,7 @@ func (c *Client) List(ctx context.Context, unitID string, opts ListOpts) (Listin
 	at := map[key]int{}
 	seen := map[string]bool{}
 	token := ""
-	asks := ctx
+	asks, begun := ctx, remote.WithBegun(ctx)
 	for n := range maxPages {
 		page, err := c.Page(asks, unitID, token, opts)
 		if err != nil {
@@ -95,7 +95,7 @@ func (c *Client) List(ctx context.Context, unitID string, opts ListOpts) (Listin
 		}
 		token = page.NextToken
 		seen[token] = true
-		asks = remote.WithBegun(ctx)
+		asks = begun
 	}
 	return Listing{Pages: maxPages}, &PageError{Pages: maxPages}
 }
