@@ -271,7 +271,7 @@ func listUnit(ctx context.Context, api *residential.Client, unitID string, sight
 		sight.Pages += list.Pages
 		var page *residential.PageError
 		if n < startsOver && errors.As(err, &page) && page.Expired {
-			asks = begun
+			asks = begun //nolint:fatcontext // One of two: it does not grow.
 			continue
 		}
 		return list.Items, err

@@ -95,7 +95,7 @@ func (c *Client) List(ctx context.Context, unitID string, opts ListOpts) (Listin
 		}
 		token = page.NextToken
 		seen[token] = true
-		asks = begun
+		asks = begun //nolint:fatcontext // One of two: it does not grow.
 	}
 	return Listing{Pages: maxPages}, &PageError{Pages: maxPages}
 }
