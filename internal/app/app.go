@@ -118,7 +118,7 @@ func (a *App) startWork(ctx context.Context, registry *prometheus.Registry) erro
 	}
 	a.runner, err = jobs.NewRunner(ctx, jobs.RunnerConfig{
 		Store: a.store, Pool: a.pool, ProcessName: name, MaxInFlight: a.cfg.MaxInFlight, Logger: a.cfg.Logger,
-		Audits: a.cfg.auditDefault(), Repair: jobs.RepairAfterAudit(a.store),
+		Audits: a.cfg.auditDefault(), Repair: jobs.RepairAfterAudit(a.store, a.cfg.Logger),
 		Accounts: jobs.AccountsConfig{
 			Store: a.store, BudgetPool: a.budgets, MaxInFlight: a.cfg.MaxInFlight, Logger: a.cfg.Logger,
 			Remote: remote.NewMetrics(registry), Tokens: lwa.NewMetrics(registry), Budgets: ratelimit.NewMetrics(registry),

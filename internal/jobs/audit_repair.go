@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 
 	"fleetd/internal/fleet"
 	"fleetd/internal/store"
@@ -11,8 +12,8 @@ import (
 
 // RepairAfterAudit repairs what an audit of a schedule found, where the schedule asks
 // for it: never what is unexpected on a unit without a desired state of its own, and
-// nothing at all above the schedule's ceiling, when a person has to look.
-func RepairAfterAudit(st *store.Store) AuditRepairFunc {
+// nothing at all above the schedule's ceiling, when a person has to look: logger warns.
+func RepairAfterAudit(st *store.Store, logger *slog.Logger) AuditRepairFunc {
 	return func(ctx context.Context, a store.Audit) (string, error) {
 		p := store.RepairParams{
 			Filter:     store.DriftFilter{Account: a.Account},
@@ -27,6 +28,8 @@ func RepairAfterAudit(st *store.Store) AuditRepairFunc {
 		case errors.Is(err, store.ErrNoDrift):
 			return "nothing to repair", nil
 		case errors.Is(err, store.ErrAboveCeiling):
+			logger.LogAttrs(ctx, slog.LevelWarn, "more drift than the ceiling of automatic repairs: nothing was repaired",
+				slog.String("audit", a.ID), slog.String("account", a.Account), slog.Int("ceiling", a.RepairCeiling))
 			return fmt.Sprintf("not repaired: more findings than the ceiling of %d", a.RepairCeiling), nil
 		case err != nil:
 			return "", err
