@@ -173,12 +173,13 @@ func (w *Audits) look(ctx context.Context, t *store.AuditTarget, attempt int) (s
 // listUnit walks every page, and begins anew where the API does not know its own
 // token any more.
 func listUnit(ctx context.Context, api *residential.Client, unitID string, sight *store.AuditSight) ([]residential.Enablement, error) {
+	begun := remote.WithBegun(ctx)
 	for n := 0; ; n++ {
 		list, err := api.List(ctx, unitID, residential.ListOpts{})
 		sight.Pages += list.Pages
 		var page *residential.PageError
 		if n < startsOver && errors.As(err, &page) && page.Expired {
-			ctx = remote.WithBegun(ctx)
+			ctx = begun
 			continue
 		}
 		return list.Items, err

@@ -70,6 +70,7 @@ func (c *Client) List(ctx context.Context, unitID string, opts ListOpts) (Listin
 	at := map[key]int{}
 	seen := map[string]bool{}
 	token := ""
+	begun := remote.WithBegun(ctx)
 	for n := range maxPages {
 		page, err := c.Page(ctx, unitID, token, opts)
 		if err != nil {
@@ -92,9 +93,7 @@ func (c *Client) List(ctx context.Context, unitID string, opts ListOpts) (Listin
 		}
 		token = page.NextToken
 		seen[token] = true
-		if n == 0 {
-			ctx = remote.WithBegun(ctx)
-		}
+		ctx = begun
 	}
 	return Listing{Pages: maxPages}, &PageError{Pages: maxPages}
 }
