@@ -39,6 +39,7 @@ type Account struct {
 	work  store.AccountWork
 	codes *http.Client
 	room  chan struct{} // holds one value for each target under way
+	looks chan struct{} // holds one value for each unit that audits look at
 }
 
 // Link is how the account links what it enables.
@@ -167,9 +168,9 @@ func (s *Accounts) build(w store.AccountWork, old *Account) (*Account, error) {
 	}
 	acc := &Account{ID: w.ID, Name: w.Name, work: w, codes: &http.Client{Transport: s.base, CheckRedirect: noRedirect}}
 	if old != nil {
-		acc.Budget, acc.room = old.Budget, old.room
+		acc.Budget, acc.room, acc.looks = old.Budget, old.room, old.looks
 	} else {
-		acc.room = make(chan struct{}, max(s.cfg.MaxInFlight, 1))
+		acc.room, acc.looks = make(chan struct{}, max(s.cfg.MaxInFlight, 1)), make(chan struct{}, max(s.cfg.MaxInFlight, 1))
 		acc.Budget = ratelimit.New(ratelimit.Config{
 			Store:   s.cfg.Store.BudgetRow(s.cfg.BudgetPool, w.ID, enterprise),
 			Account: w.Name, Metrics: s.cfg.Budgets, Logger: s.cfg.Logger,
@@ -286,3 +287,12 @@ func (s *Accounts) Close(ctx context.Context) error {
 
 // horizonRate is the rate that the account's releases are measured by.
 func (a *Account) horizonRate() float64 { return max(a.Budget.Rate(), a.work.Rate) }
+
+// perJob is how many targets or units of an account one job may hold.
+func (s *Accounts) perJob(id int64) int {
+	acc := s.peek(id)
+	if acc == nil {
+		return 1
+	}
+	return int(min(max(acc.horizonRate()/jobsPerSecond, 1), mostInJob))
+}

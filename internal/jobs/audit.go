@@ -6,8 +6,11 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
+	"sync"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/riverqueue/river"
 
 	"fleetd/internal/fleet"
@@ -22,6 +25,8 @@ const (
 	// slots and answers: a home has several pages, and audits wait longest for slots.
 	auditTimeout     = 45 * time.Second
 	auditRequestTime = 25 * time.Second
+	// auditTurnTime bounds what it spends of that waiting for its turn.
+	auditTurnTime = 10 * time.Second
 	// auditTries is how often a home is looked at that fails for reasons that pass.
 	// Throttling and waiting do not count.
 	auditTries = 6
@@ -33,17 +38,21 @@ const (
 	unauthorizedWait = 10 * time.Second
 )
 
-// AuditArgs names the unit that a job looks at. Jobs carry IDs only.
+// AuditArgs names the units that a job looks at: one, or a few where a budget lets
+// many through in a second (see jobsPerSecond). Jobs carry IDs only.
 type AuditArgs struct {
-	AuditID int64 `json:"audit_id"`
-	Unit    int64 `json:"unit"`
+	AccountID int64   `json:"account_id"`
+	AuditID   int64   `json:"audit_id"`
+	Units     []int64 `json:"units"`
+	// Tried is how often the unit was looked at by jobs before this one.
+	Tried int `json:"tried,omitempty"`
 }
 
 // Kind is River's name of the job.
 func (AuditArgs) Kind() string { return "audit" }
 
-// Audits runs audit jobs: each lists what is enabled on one unit, and what they saw
-// is compared and recorded in groups.
+// Audits runs audit jobs: they list what is enabled on units, and what they saw is
+// compared and recorded in groups.
 type Audits struct {
 	river.WorkerDefaults[AuditArgs]
 
@@ -52,12 +61,13 @@ type Audits struct {
 	logger   *slog.Logger
 	loads    *batcher[store.AuditRef, *store.AuditTarget]
 	records  *batcher[store.AuditSight, struct{}]
+	leaving  chan struct{} // closed: no further unit is looked at
 }
 
 // NewAudits makes the worker. recorded is called after each group: there is room for
 // more.
 func NewAudits(st *store.Store, accounts *Accounts, logger *slog.Logger, recorded func()) *Audits {
-	w := &Audits{store: st, accounts: accounts, logger: logger}
+	w := &Audits{store: st, accounts: accounts, logger: logger, leaving: make(chan struct{})}
 	w.loads = newBatcher(claimGroup, w.load)
 	w.records = newBatcher(recordGroup, func(ctx context.Context, sights []store.AuditSight) ([]struct{}, error) {
 		// A group that is being recorded is finished also while the process stops.
@@ -86,8 +96,12 @@ func (w *Audits) Timeout(*river.Job[AuditArgs]) time.Duration { return auditTime
 // NextRetry is when a job goes again that failed: after 1, 2, 4 and then 8 seconds,
 // more or less.
 func (w *Audits) NextRetry(job *river.Job[AuditArgs]) time.Time {
-	wait := time.Second << min(max(job.Attempt-1, 0), 3)
-	return time.Now().Add(wait*3/4 + rand.N(wait/2))
+	return time.Now().Add(lookAgain(job.Args.Tried + job.Attempt))
+}
+
+func lookAgain(tried int) time.Duration {
+	wait := time.Second << min(max(tried-1, 0), 3)
+	return wait*3/4 + rand.N(wait/2)
 }
 
 func (w *Audits) load(ctx context.Context, refs []store.AuditRef) ([]*store.AuditTarget, error) {
@@ -106,18 +120,102 @@ func (w *Audits) load(ctx context.Context, refs []store.AuditRef) ([]*store.Audi
 	return out, nil
 }
 
-// Work looks at one unit, and records what it saw before it returns. What it spent is
-// recorded also where it saw nothing yet. A job that runs again finds the answer of
-// the one before and ends.
+// Work looks at units, side by side, and records what it saw before it returns. A
+// unit that has to be looked at again gets a job of its own, where this one has
+// others.
 func (w *Audits) Work(ctx context.Context, job *river.Job[AuditArgs]) error {
-	if err := ctx.Err(); err != nil {
-		return err
+	acc, err := w.accounts.Get(ctx, job.Args.AccountID)
+	if err != nil {
+		return fmt.Errorf("audit: %w", err)
 	}
-	t, err := finish(ctx, w.loads, store.AuditRef{AuditID: job.Args.AuditID, Unit: job.Args.Unit})
+	began, tries := time.Now(), job.Args.Tried+job.Attempt
+	requests, cancel := context.WithDeadline(ctx, began.Add(auditRequestTime))
+	defer cancel()
+	turns, cancel := context.WithDeadline(ctx, began.Add(auditTurnTime))
+	defer cancel()
+	errs := make([]error, len(job.Args.Units))
+	var units sync.WaitGroup
+	for i, unit := range job.Args.Units {
+		if errs[i] = w.enter(turns, acc); errs[i] != nil {
+			continue
+		}
+		units.Go(func() {
+			defer func() { <-acc.looks }()
+			errs[i] = w.work(requests, acc, store.AuditRef{AuditID: job.Args.AuditID, Unit: unit}, tries)
+		})
+	}
+	units.Wait()
+	if len(errs) == 1 || !slices.ContainsFunc(errs, func(err error) bool { return err != nil }) {
+		return errs[0]
+	}
+	select {
+	case <-w.leaving:
+		return river.JobSnooze(0) // another process goes on with those that have no answer
+	case <-ctx.Done():
+		return river.JobSnooze(0) // likewise
+	default:
+		return lookLater(ctx, job, errs)
+	}
+}
+
+// enter waits until audits look at fewer than --max-in-flight units of the account in
+// this process.
+func (w *Audits) enter(ctx context.Context, acc *Account) error {
+	select {
+	case <-w.leaving:
+		return river.JobSnooze(0)
+	default:
+	}
+	select {
+	case acc.looks <- struct{}{}:
+		return nil
+	case <-w.leaving:
+		return river.JobSnooze(0)
+	case <-ctx.Done():
+		return river.JobSnooze(time.Second + rand.N(time.Second))
+	}
+}
+
+// Leave has no further unit looked at that waits for its turn.
+func (w *Audits) Leave() { close(w.leaving) }
+
+// lookLater gives a job to each unit that was not done with, to begin when the unit is
+// to be looked at again.
+func lookLater(ctx context.Context, job *river.Job[AuditArgs], errs []error) error {
+	var jobs []river.InsertManyParams
+	for i, err := range errs {
+		if err == nil {
+			continue
+		}
+		args := job.Args
+		args.Units = job.Args.Units[i : i+1]
+		var wait time.Duration
+		if snooze, ok := errors.AsType[*river.JobSnoozeError](err); ok {
+			wait = snooze.Duration
+		} else {
+			args.Tried += job.Attempt
+			wait = lookAgain(args.Tried)
+		}
+		jobs = append(jobs, river.InsertManyParams{Args: args, InsertOpts: &river.InsertOpts{
+			Queue: job.Queue, MaxAttempts: auditMaxAttempts, ScheduledAt: time.Now().Add(wait),
+		}})
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTime)
+	defer cancel()
+	if _, err := river.ClientFromContext[pgx.Tx](ctx).InsertManyFast(ctx, jobs); err != nil {
+		return errors.Join(append(errs, fmt.Errorf("insert jobs: %w", err))...)
+	}
+	return nil
+}
+
+// work looks at one unit. What it spent is recorded also where it saw nothing yet. A
+// unit that has its answer by now is not looked at.
+func (w *Audits) work(ctx context.Context, acc *Account, ref store.AuditRef, tries int) error {
+	t, err := finish(ctx, w.loads, ref)
 	if err != nil || t == nil {
 		return err
 	}
-	sight, again := w.look(ctx, t, job.Attempt)
+	sight, again := w.look(ctx, acc, t, tries)
 	if again != nil && sight.Requests == 0 {
 		return again
 	}
@@ -129,27 +227,21 @@ func (w *Audits) Work(ctx context.Context, job *river.Job[AuditArgs]) error {
 
 // look lists one unit. again is nil where the unit has its answer, and otherwise what
 // River is told: to come back later, or that the attempt failed.
-func (w *Audits) look(ctx context.Context, t *store.AuditTarget, attempt int) (sight store.AuditSight, again error) {
+func (w *Audits) look(ctx context.Context, acc *Account, t *store.AuditTarget, tries int) (sight store.AuditSight, again error) {
 	sight = store.AuditSight{AuditRef: t.AuditRef, Began: t.Began}
 	if t.Removed {
 		sight.Reason = fleet.UnknownUnitNotFound
 		return sight, nil
 	}
-	acc, err := w.accounts.Get(ctx, t.AccountID)
-	if err != nil {
-		return sight, fmt.Errorf("audit %s: %w", t.Audit, err)
-	}
 	if acc.work.Blocked != "" {
 		return sight, river.JobSnooze(unauthorizedWait)
 	}
 	var counter remote.Counter
-	ctx, cancel := context.WithTimeout(ctx, auditRequestTime)
-	defer cancel()
 	ctx = remote.WithCounter(remote.WithClass(ctx, remote.ClassAudit), &counter)
 	list, err := listUnit(ctx, acc.Audit, t.UnitID, &sight)
 	sight.Requests, sight.Throttled = counter.Requests, counter.Throttled
 	if err == nil {
-		sight.Whole = true
+		sight.Whole, sight.Seen = true, make([]store.SeenSkill, 0, len(list))
 		for _, e := range list {
 			o := e.Observation()
 			o.ObservedAt = t.Began
@@ -161,7 +253,7 @@ func (w *Audits) look(ctx context.Context, t *store.AuditTarget, attempt int) (s
 	switch {
 	case wait >= 0:
 		return sight, river.JobSnooze(wait)
-	case passes && attempt < auditTries:
+	case passes && tries < auditTries:
 		return sight, err
 	}
 	w.logger.LogAttrs(ctx, slog.LevelDebug, "unit not seen whole", slog.String("audit", t.Audit),
@@ -173,13 +265,13 @@ func (w *Audits) look(ctx context.Context, t *store.AuditTarget, attempt int) (s
 // listUnit walks every page, and begins anew where the API does not know its own
 // token any more.
 func listUnit(ctx context.Context, api *residential.Client, unitID string, sight *store.AuditSight) ([]residential.Enablement, error) {
-	begun := remote.WithBegun(ctx)
+	asks, begun := ctx, remote.WithBegun(ctx)
 	for n := 0; ; n++ {
-		list, err := api.List(ctx, unitID, residential.ListOpts{})
+		list, err := api.List(asks, unitID, residential.ListOpts{})
 		sight.Pages += list.Pages
 		var page *residential.PageError
 		if n < startsOver && errors.As(err, &page) && page.Expired {
-			ctx = begun
+			asks = begun //nolint:fatcontext // One of two: it does not grow.
 			continue
 		}
 		return list.Items, err

@@ -138,12 +138,16 @@ func (c *AuditControl) share(accountID int64) float64 {
 }
 
 func (c *AuditControl) enqueue(ctx context.Context, tx pgx.Tx, accountID int64, refs []store.AuditRef) error {
-	params := make([]river.InsertManyParams, len(refs))
-	for i, ref := range refs {
-		params[i] = river.InsertManyParams{
-			Args:       AuditArgs{AuditID: ref.AuditID, Unit: ref.Unit},
-			InsertOpts: &river.InsertOpts{Queue: QueueName(accountID), MaxAttempts: auditMaxAttempts},
+	most := c.accounts.perJob(accountID)
+	var params []river.InsertManyParams
+	for len(refs) > 0 {
+		args := AuditArgs{AccountID: accountID, AuditID: refs[0].AuditID}
+		for len(refs) > 0 && len(args.Units) < most && refs[0].AuditID == args.AuditID {
+			args.Units, refs = append(args.Units, refs[0].Unit), refs[1:]
 		}
+		params = append(params, river.InsertManyParams{
+			Args: args, InsertOpts: &river.InsertOpts{Queue: QueueName(accountID), MaxAttempts: auditMaxAttempts},
+		})
 	}
 	_, err := c.river.InsertManyFastTx(ctx, tx, params)
 	return err

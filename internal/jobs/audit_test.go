@@ -189,3 +189,35 @@ func TestAnAuditFindsWhatWasChangedOutside(t *testing.T) {
 	require.Len(t, units, 30)
 	require.Len(t, slices.Collect(maps.Keys(kinds)), 40)
 }
+
+// At a high rate units share jobs. One that fails goes again in a job of its own, and
+// none is listed again that has its answer.
+func TestUnitsThatShareAJobAreRetriedAlone(t *testing.T) {
+	t.Parallel()
+	const homes = 300
+	skills := skillsNamed(3)
+	w := newWorld(t, simulator.Config{
+		Units: homes, Enabled: enabledEverywhere(skills), Faults: simulator.Faults{ErrorBefore: 0.1, Throttle: 0.1},
+	}, func(p *store.AccountParams) { p.Rate, p.Burst = "10000", 500 })
+	for _, s := range skills {
+		w.want(s, "live")
+	}
+	w.start()
+
+	a := w.untilAudited(w.audit().ID)
+
+	require.Equal(t, fleet.AuditSucceeded, a.State)
+	require.Equal(t, homes, a.InSync)
+	require.EqualValues(t, homes, a.Pages)
+	stats := w.sim.Stats()
+	require.EqualValues(t, homes, stats.ByOperation[simulator.OperationList]["200"])
+	require.Positive(t, stats.Faults["error_before"])
+	require.EqualValues(t, stats.Requests, a.Requests)
+	var shared, alone int
+	require.NoError(t, w.pool.QueryRow(t.Context(), `
+		SELECT count(*) FILTER (WHERE jsonb_array_length(args -> 'units') > 1), count(*) FILTER (WHERE args ? 'tried')
+		FROM river_job WHERE kind = 'audit'`).Scan(&shared, &alone))
+	require.Less(t, shared, homes/2)
+	require.Positive(t, alone)
+	w.requireRead()
+}

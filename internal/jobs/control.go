@@ -188,10 +188,7 @@ type slice struct {
 func (c *Control) slice(refs []store.TargetRef) []slice {
 	var out []slice
 	for _, ref := range refs {
-		most := 1
-		if acc := c.accounts.peek(ref.AccountID); acc != nil {
-			most = int(min(max(acc.horizonRate()/jobsPerSecond, 1), mostInJob))
-		}
+		most := c.accounts.perJob(ref.AccountID)
 		if n := len(out); n > 0 && out[n-1].args.RolloutID == ref.RolloutID && len(out[n-1].args.Seqs) < most {
 			out[n-1].args.Seqs = append(out[n-1].args.Seqs, ref.Seq)
 			continue

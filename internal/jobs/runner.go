@@ -181,6 +181,7 @@ func (r *Runner) Stop(ctx context.Context) error {
 	}
 	r.release()
 	r.targets.Leave()
+	r.audits.Leave()
 	stopErr := r.river.Stop(ctx)
 	hard, cancelHard := context.WithTimeout(context.WithoutCancel(ctx), 15*time.Second)
 	defer cancelHard()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 
@@ -70,12 +71,13 @@ func (c *Client) List(ctx context.Context, unitID string, opts ListOpts) (Listin
 	at := map[key]int{}
 	seen := map[string]bool{}
 	token := ""
-	begun := remote.WithBegun(ctx)
+	asks, begun := ctx, remote.WithBegun(ctx)
 	for n := range maxPages {
-		page, err := c.Page(ctx, unitID, token, opts)
+		page, err := c.Page(asks, unitID, token, opts)
 		if err != nil {
 			return Listing{Pages: n}, refusedToken(err, n)
 		}
+		all = slices.Grow(all, len(page.Items))
 		for _, e := range page.Items {
 			k := key{e.SkillID, e.Stage}
 			if i, double := at[k]; double {
@@ -93,7 +95,7 @@ func (c *Client) List(ctx context.Context, unitID string, opts ListOpts) (Listin
 		}
 		token = page.NextToken
 		seen[token] = true
-		ctx = begun
+		asks = begun //nolint:fatcontext // One of two: it does not grow.
 	}
 	return Listing{Pages: maxPages}, &PageError{Pages: maxPages}
 }
@@ -137,8 +139,10 @@ func (c *Client) page(ctx context.Context, query url.Values) (ListPage, error) {
 	if err != nil {
 		return ListPage{}, err
 	}
+	records := body.records()
 	page := ListPage{NextToken: body.next(), RequestID: meta.RequestID, At: meta.SentAt}
-	for _, e := range body.records() {
+	page.Items = make([]Enablement, 0, len(records))
+	for _, e := range records {
 		page.Items = append(page.Items, Enablement{
 			SkillID: e.Skill.ID, Status: e.status(), Stage: fleet.Stage(e.Skill.Stage), AccountLink: e.link(),
 			RequestID: meta.RequestID, At: meta.SentAt,

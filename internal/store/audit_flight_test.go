@@ -48,6 +48,17 @@ func TestRolloutsInFlightAreNoDrift(t *testing.T) {
 		require.Equal(t, 1, a.InSync)
 		require.Zero(t, a.Drift)
 	}
+	{ // Recalled by a pause: what is desired is what this rollout is still to write.
+		_, err := w.PauseRollout(t.Context(), r.ID, "", w.by)
+		require.NoError(t, err)
+		a := w.run(t, every(nil))
+		require.Equal(t, 1, a.InSync)
+		require.Zero(t, a.Drift)
+		_, err = w.ResumeRollout(t.Context(), r.ID, "", w.by)
+		require.NoError(t, err)
+		y.take()
+		y.tick(t, r.ID, 1)
+	}
 	claimed := y.claim(t)
 	require.Len(t, claimed, 1)
 	{ // Running: a write may come after the page was read.

@@ -113,14 +113,14 @@ func (g *auditGroup) loadKnown(ctx context.Context) error {
 		return fmt.Errorf("read findings: %w", err)
 	}
 	for _, u := range byRow {
-		u.desired, u.observed = map[int32]db.Desired{}, map[int32]db.AuditUnitObservedRow{}
+		u.desired, u.observed = make(map[int32]db.Desired, len(u.Seen)), make(map[int32]*db.AuditUnitObservedRow, len(u.Seen))
 	}
 	for _, r := range desired {
 		byRow[r.UnitID].desired[r.SkillID] = r
 		unnamed[r.SkillID] = true
 	}
-	for _, r := range observed {
-		byRow[r.UnitID].observed[r.SkillID] = r
+	for i, r := range observed {
+		byRow[r.UnitID].observed[r.SkillID] = &observed[i]
 	}
 	for _, r := range findings {
 		u := byRow[r.UnitID]
@@ -223,8 +223,8 @@ func (g *auditGroup) loadInFlight(ctx context.Context) error {
 // involve says what a target means for its pair.
 func (u *unitWork) involve(r db.AuditRolloutsRow, t db.AuditUnitTargetsRow) {
 	switch t.State {
-	case fleet.TargetPending:
-		if _, wanted := u.desired[r.SkillID]; !wanted && r.Open {
+	case fleet.TargetPending: // to be released; or it was, and recalled since
+		if want, wanted := u.desired[r.SkillID]; r.Open && (!wanted || want.ChangeID == r.ChangeID) {
 			u.inFlight[r.SkillID] = true
 		}
 	case fleet.TargetQueued:

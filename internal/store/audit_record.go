@@ -90,7 +90,7 @@ type unitWork struct {
 	audit    *auditWork
 	facts    db.AuditUnitFactsRow
 	desired  map[int32]db.Desired
-	observed map[int32]db.AuditUnitObservedRow
+	observed map[int32]*db.AuditUnitObservedRow
 	findings []db.AuditUnitFindingsRow
 	inFlight map[int32]bool // pairs that are not compared
 	written  map[int32]bool // pairs that a write may have changed around the list

@@ -154,7 +154,11 @@ func (s *Store) DueSlots(ctx context.Context, now time.Time, standard AuditDefau
 	}
 	known := time.Time{}
 	if standard.Cron != "" {
-		if known, err = q.AuditDefaultSince(ctx, "audit_schedule "+standard.Cron+" "+standard.Timezone); err != nil {
+		known, err = q.AuditDefaultSince(ctx, "audit_schedule "+standard.Cron+" "+standard.Timezone)
+		if errors.Is(err, pgx.ErrNoRows) { // another process writes it down at this moment
+			known, err = now, nil
+		}
+		if err != nil {
 			return nil, mapError(fmt.Errorf("read since when there is a schedule: %w", err))
 		}
 	}

@@ -193,7 +193,7 @@ func endAudit(ctx context.Context, q *db.Queries, r db.Audit, out *AuditTickResu
 // liveAudits are the units that a River job of an audit will look at, or is looking
 // at in a process that lives.
 const liveAudits = `
-SELECT (args ->> 'unit')::bigint
+SELECT jsonb_array_elements(args -> 'units')::bigint
 FROM river_job
 WHERE kind = 'audit'
     AND queue = $2

@@ -489,12 +489,14 @@ func (q *Queries) AuditRecordSights(ctx context.Context, arg AuditRecordSightsPa
 
 const auditRollouts = `-- name: AuditRollouts :many
 SELECT
-    id,
-    skill_id,
-    (ended_at IS NULL)::boolean AS open
+    rollouts.id,
+    rollouts.skill_id,
+    (rollouts.ended_at IS NULL)::boolean AS open,
+    coalesce(desired_changes.id, 0)::bigint AS change_id -- of what is desired, by this rollout
 FROM rollouts
-WHERE account_id = ANY ($1::bigint[])
-    AND (ended_at IS NULL OR ended_at >= $2)
+LEFT JOIN desired_changes ON desired_changes.rollout_id = rollouts.id
+WHERE rollouts.account_id = ANY ($1::bigint[])
+    AND (rollouts.ended_at IS NULL OR rollouts.ended_at >= $2)
 `
 
 type AuditRolloutsParams struct {
@@ -503,9 +505,10 @@ type AuditRolloutsParams struct {
 }
 
 type AuditRolloutsRow struct {
-	ID      int64
-	SkillID int32
-	Open    bool
+	ID       int64
+	SkillID  int32
+	Open     bool
+	ChangeID int64
 }
 
 // The rollouts that can have to do with a list that began at since.
@@ -518,7 +521,12 @@ func (q *Queries) AuditRollouts(ctx context.Context, arg AuditRolloutsParams) ([
 	items := []AuditRolloutsRow{}
 	for rows.Next() {
 		var i AuditRolloutsRow
-		if err := rows.Scan(&i.ID, &i.SkillID, &i.Open); err != nil {
+		if err := rows.Scan(
+			&i.ID,
+			&i.SkillID,
+			&i.Open,
+			&i.ChangeID,
+		); err != nil {
 			return nil, err
 		}
 		items = append(items, i)

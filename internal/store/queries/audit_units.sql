@@ -108,12 +108,14 @@ WHERE id = ANY (@ids::integer[]);
 -- name: AuditRollouts :many
 -- The rollouts that can have to do with a list that began at since.
 SELECT
-    id,
-    skill_id,
-    (ended_at IS NULL)::boolean AS open
+    rollouts.id,
+    rollouts.skill_id,
+    (rollouts.ended_at IS NULL)::boolean AS open,
+    coalesce(desired_changes.id, 0)::bigint AS change_id -- of what is desired, by this rollout
 FROM rollouts
-WHERE account_id = ANY (@account_ids::bigint[])
-    AND (ended_at IS NULL OR ended_at >= @since);
+LEFT JOIN desired_changes ON desired_changes.rollout_id = rollouts.id
+WHERE rollouts.account_id = ANY (@account_ids::bigint[])
+    AND (rollouts.ended_at IS NULL OR rollouts.ended_at >= @since);
 
 -- name: AuditUnitTargets :many
 -- Their targets on some units that are not ended, or ended no earlier than that.
