@@ -50,10 +50,10 @@ func newServe(serve serveFunc) *cobra.Command {
 }
 
 // collectLater trades memory that fleetd has to spare for a fifth of its processor
-// time: the heap in use is some 20 MiB, and garbage is collected at 100 to 160. Who
+// time: the heap in use is some 20 MiB, and garbage is collected at 100 to 128. Who
 // sets GOGC or GOMEMLIMIT decides otherwise.
 func collectLater() {
-	const percent, softLimit = 400, 160 << 20
+	const percent, softLimit = 400, 128 << 20
 	if os.Getenv("GOGC") == "" && os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetGCPercent(percent)
 		debug.SetMemoryLimit(softLimit)
