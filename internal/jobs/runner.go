@@ -21,6 +21,9 @@ const (
 	// fetchCooldown bounds how often a queue is asked for jobs: with MaxWorkers it
 	// is the ceiling of jobs a second (see docs/architecture.md).
 	fetchCooldown = 50 * time.Millisecond
+	// fetchPoll is how often it is asked where no notice came: River sends few notices
+	// of jobs that follow each other closely, and a small tolerance lets few go at once.
+	fetchPoll = 250 * time.Millisecond
 	// rescueAfter is when River takes a job for stuck. The ledger adopts the target
 	// long before; this only tidies up the job.
 	rescueAfter = 60 * time.Second
@@ -89,7 +92,7 @@ func NewRunner(ctx context.Context, cfg RunnerConfig) (*Runner, error) {
 		Workers:                     workers,
 		Queues:                      map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: 1}},
 		FetchCooldown:               fetchCooldown,
-		FetchPollInterval:           time.Second,
+		FetchPollInterval:           fetchPoll,
 		JobTimeout:                  jobTimeout,
 		RescueStuckJobsAfter:        rescueAfter,
 		MaxAttempts:                 10,
