@@ -14,13 +14,17 @@ import (
 	"time"
 )
 
-// auditCost is what one audit cost.
+// fewer is by how much the smaller fleet is smaller.
+const fewer = 10
+
+// auditCost is what an audit cost.
 type auditCost struct {
-	units           int
-	wall            time.Duration
-	fleetd, pg, sim time.Duration // processor time
-	rows            written
-	peak            float64 // of fleetd, in MiB
+	units       int
+	wall        time.Duration
+	fleetd, sim time.Duration // processor time
+	pg          serverTime
+	rows        written
+	peak        float64 // of fleetd, in MiB
 }
 
 // audits measures what audits of a smaller and a larger fleet cost, with an API that
@@ -38,36 +42,40 @@ func (b *bench) audits(ctx context.Context) (err error) {
 		return err
 	}
 	var again [2]auditCost
-	for i, units := range []int{max(1, b.audited/10), b.audited} {
-		account := fmt.Sprintf("audited-%d", i)
-		if err := b.account(ctx, account, "--rate", "100000"); err != nil {
-			return err
-		}
-		part := filepath.Join(b.dir, account+".csv")
+	for i, units := range []int{max(1, b.audited/fewer), b.audited} {
+		account, part := fmt.Sprintf("audited-%d", i), filepath.Join(b.dir, "part.csv")
 		if err := copyLines(part, all, units+1); err != nil {
 			return err
 		}
-		if _, err := b.ctl(ctx, "unit", "import", part, "--account", account); err != nil {
+		b.progress("auditing %d units", units)
+		err := b.serve(ctx, func(ctx context.Context) error {
+			if err := b.account(ctx, account, "--rate", "100000"); err != nil {
+				return err
+			}
+			_, err := b.ctl(ctx, "unit", "import", part, "--account", account)
+			return err
+		})
+		if err != nil {
 			return err
 		}
-		b.progress("auditing %d units, twice", units)
 		first, err := b.audit(ctx, sim, account)
 		if err != nil {
 			return err
 		}
-		b.reportAudit("the first", "", first)
+		b.reportAudit(units, "the first", "", first)
 		adopt := fmt.Sprintf(`{"account":%q,"selector":"all"}`, account)
-		if err := b.post(ctx, "/api/v1/desired/adopt", adopt); err != nil {
+		err = b.serve(ctx, func(ctx context.Context) error { return b.post(ctx, "/api/v1/desired/adopt", adopt) })
+		if err != nil {
 			return err
 		}
 		if again[i], err = b.audit(ctx, sim, account); err != nil {
 			return err
 		}
-		b.reportAudit("one that finds nothing new", "1 row a unit", again[i])
+		b.reportAudit(units, "one that finds nothing new", "1 row a unit", again[i])
 	}
 	s, l := again[0], again[1]
-	b.report(fmt.Sprintf("a unit of %d to one of %d: processor time of fleetd, of Postgres, WAL; fleetd's memory", l.units, s.units),
-		fmt.Sprintf("%.2f, %.2f, %.2f; %+.0f MiB", l.each(l.fleetd)/s.each(s.fleetd), l.each(l.pg)/s.each(s.pg),
+	b.report(fmt.Sprintf("a unit of %d to one of %d: processor time of fleetd, of Postgres, WAL; fleetd's memory", b.audited, b.audited/fewer),
+		fmt.Sprintf("%.2f, %.2f, %.2f; %+.0f MiB", l.each(l.fleetd)/s.each(s.fleetd), l.each(l.pg.work)/s.each(s.pg.work),
 			(float64(l.rows.log)/float64(l.units))/(float64(s.rows.log)/float64(s.units)), l.peak-s.peak), "1; flat")
 	return nil
 }
@@ -75,16 +83,17 @@ func (b *bench) audits(ctx context.Context) (err error) {
 // each is microseconds a unit.
 func (c auditCost) each(d time.Duration) float64 { return float64(d.Microseconds()) / float64(c.units) }
 
-func (b *bench) reportAudit(which, goal string, c auditCost) {
+func (b *bench) reportAudit(units int, which, goal string, c auditCost) {
 	n := float64(c.units)
 	b.progress("  %.0f units/s, %.0f us of fleetsim's processor time a unit", n/c.wall.Seconds(), c.each(c.sim))
-	b.report(fmt.Sprintf("audit of %d units of %d skills, %s: processor time, rows and WAL a unit; fleetd's memory", c.units, b.skills, which),
-		fmt.Sprintf("fleetd %.0f us, Postgres %.0f us; %.2f rows (and %.2f of counts and budgets, %.2f of River), %.0f bytes; %.0f MiB",
-			c.each(c.fleetd), c.each(c.pg), float64(c.rows.units)/n, float64(c.rows.ours)/n, float64(c.rows.river)/n,
+	b.report(fmt.Sprintf("audit of %d units of %d skills, %s: processor time, rows and WAL a unit; fleetd's memory", units, b.skills, which),
+		fmt.Sprintf("fleetd %.0f us, Postgres %.0f us (vacuum %.0f us besides); %.2f rows (and %.2f of counts and budgets, %.2f of River), %.0f bytes; %.0f MiB",
+			c.each(c.fleetd), c.each(c.pg.work), c.each(c.pg.vacuum), float64(c.rows.units)/n, float64(c.rows.ours)/n, float64(c.rows.river)/n,
 			float64(c.rows.log)/n, c.peak), goal)
 }
 
-// audit runs one audit to its end.
+// audit runs one audit to its end, in a fleetd of its own: when that has ended, all
+// that its connections wrote is counted.
 func (b *bench) audit(ctx context.Context, sim *program, account string) (c auditCost, err error) {
 	if err := b.db.settle(ctx); err != nil {
 		return c, err
@@ -93,13 +102,26 @@ func (b *bench) audit(ctx context.Context, sim *program, account string) (c audi
 	if err != nil {
 		return c, err
 	}
-	b.fleetd.resetPeak()
-	c.fleetd, c.pg, c.sim = b.fleetd.cpu(), b.db.cpu(), sim.cpu()
-	done, err := b.ctl(ctx, "audit", "run", "--account", account, "--watch", "-o", "json")
+	err = b.serve(ctx, func(ctx context.Context) error {
+		fleetd, pg, simulated := b.fleetd.cpu(), b.db.cpu(), sim.cpu()
+		done, err := b.ctl(ctx, "audit", "run", "--account", account, "--watch", "-o", "json")
+		if err != nil {
+			return err
+		}
+		c.fleetd, c.pg, c.sim, c.peak = b.fleetd.cpu()-fleetd, b.db.cpu().since(pg), sim.cpu()-simulated, b.fleetd.peak()
+		c.units, c.wall, err = readAudit(done.stdout)
+		return err
+	})
 	if err != nil {
 		return c, err
 	}
-	c.fleetd, c.pg, c.sim, c.peak = b.fleetd.cpu()-c.fleetd, b.db.cpu()-c.pg, sim.cpu()-c.sim, b.fleetd.peak()
+	after, err := b.db.written(ctx)
+	c.rows = after.since(before)
+	return c, err
+}
+
+// readAudit reads an audit as fleetctl prints it.
+func readAudit(text string) (units int, wall time.Duration, err error) {
 	var a struct {
 		State   string    `json:"state"`
 		Units   int       `json:"units"`
@@ -107,16 +129,13 @@ func (b *bench) audit(ctx context.Context, sim *program, account string) (c audi
 		Started time.Time `json:"started_at"`
 		Ended   time.Time `json:"ended_at"`
 	}
-	if err := json.Unmarshal([]byte(done.stdout), &a); err != nil {
-		return c, fmt.Errorf("read the audit: %w", err)
+	if err := json.Unmarshal([]byte(text), &a); err != nil {
+		return 0, 0, fmt.Errorf("read the audit: %w", err)
 	}
 	if a.State != "succeeded" || a.InSync != a.Units {
-		return c, fmt.Errorf("the audit ended %s, %d of %d units in sync", a.State, a.InSync, a.Units)
+		return 0, 0, fmt.Errorf("the audit ended %s, %d of %d units in sync", a.State, a.InSync, a.Units)
 	}
-	c.units, c.wall = a.Units, a.Ended.Sub(a.Started)
-	after, err := b.db.written(ctx)
-	c.rows = after.since(before)
-	return c, err
+	return a.Units, a.Ended.Sub(a.Started), nil
 }
 
 // post calls the HTTP API.

@@ -16,10 +16,6 @@ import (
 // tick is the unit of the processor times in /proc.
 const tick = 10 * time.Millisecond
 
-// statsLag is how long a connection of Postgres that went idle keeps what it counted
-// to itself, and a little more.
-const statsLag = 11 * time.Second
-
 // database is the server under measurement, and a connection that looks at it.
 type database struct {
 	pool *pgxpool.Pool
@@ -49,14 +45,23 @@ func openDatabase(ctx context.Context, dir, url string) (*database, error) {
 	return &database{pool: pool, pid: pid}, nil
 }
 
-// cpu is the processor time of all the server's processes, also of those that have
-// ended (Linux only).
-func (d *database) cpu() time.Duration {
+// serverTime is processor time of the server's processes.
+type serverTime struct {
+	work   time.Duration
+	vacuum time.Duration // of autovacuum, which comes by the clock
+}
+
+func (t serverTime) since(before serverTime) serverTime {
+	return serverTime{work: t.work - before.work, vacuum: t.vacuum - before.vacuum}
+}
+
+// cpu is the processor time of all the server's processes (Linux only). Those that
+// end while fleetd keeps its connections are autovacuum's.
+func (d *database) cpu() (t serverTime) {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
-		return 0
+		return t
 	}
-	var sum time.Duration
 	for _, e := range entries {
 		pid, err := strconv.Atoi(e.Name())
 		if err != nil {
@@ -66,12 +71,20 @@ func (d *database) cpu() time.Duration {
 		switch {
 		case !ok:
 		case pid == d.pid:
-			sum += s.own + s.ended
+			t.work += s.own
+			t.vacuum += s.ended
+		case s.parent == d.pid && isVacuum(pid):
+			t.vacuum += s.own
 		case s.parent == d.pid:
-			sum += s.own
+			t.work += s.own
 		}
 	}
-	return sum
+	return t
+}
+
+func isVacuum(pid int) bool {
+	title, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+	return err == nil && bytes.Contains(title, []byte("autovacuum worker"))
 }
 
 // stat is what /proc says of a process.
@@ -114,14 +127,21 @@ func (w written) since(before written) written {
 // byUnit are the tables of what is known of units.
 const byUnit = "('units', 'unit_sights', 'observed', 'desired', 'desired_history', 'drifts', 'targets')"
 
-// written waits until every connection has told what it counted.
+// written waits until the connections of fleetd have ended: then all that they wrote
+// is counted.
 func (d *database) written(ctx context.Context) (w written, err error) {
+	const open = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND application_name LIKE 'fleetd%'"
+	for n := 1; n > 0; {
+		if err := d.pool.QueryRow(ctx, open).Scan(&n); err != nil {
+			return w, fmt.Errorf("look for open connections: %w", err)
+		}
+		if err := pause(ctx, 50*time.Millisecond); err != nil {
+			return w, err
+		}
+	}
 	const place = "SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint"
 	if err := d.pool.QueryRow(ctx, place).Scan(&w.log); err != nil {
 		return w, fmt.Errorf("read the place in the WAL: %w", err)
-	}
-	if err := pause(ctx, statsLag); err != nil {
-		return w, err
 	}
 	const rows = `
 		SELECT

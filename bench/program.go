@@ -21,7 +21,6 @@ type program struct {
 	cmd  *exec.Cmd
 	wait func() error
 	log  *os.File
-	most float64 // memory before the last resetPeak, in MiB
 }
 
 // spawn starts a command that ends with this process, however that ends (Linux). wait
@@ -88,7 +87,7 @@ func (p *program) stop() error {
 	return errors.Join(p.wait(), p.log.Close())
 }
 
-// peak is the most memory the program had since resetPeak, in MiB (Linux only).
+// peak is the most memory the program had so far, in MiB (Linux only).
 func (p *program) peak() float64 {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
 	if err != nil {
@@ -102,16 +101,6 @@ func (p *program) peak() float64 {
 	}
 	return 0
 }
-
-// resetPeak has the kernel look for the most memory anew.
-func (p *program) resetPeak() {
-	p.most = p.mostEver()
-	const peak = "5"
-	_ = os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", p.cmd.Process.Pid), []byte(peak), 0) // Without it, peak is what it was.
-}
-
-// mostEver is the most memory the program ever had, in MiB.
-func (p *program) mostEver() float64 { return max(p.most, p.peak()) }
 
 // cpu is the processor time the program has used.
 func (p *program) cpu() time.Duration {

@@ -24,7 +24,9 @@ import (
 
 // throughput compares targets a second, with an API that never refuses and answers
 // at once, with bare River's no-op jobs a second: River, fleetd, River, fleetd.
-func (b *bench) throughput(ctx context.Context) (err error) {
+func (b *bench) throughput(ctx context.Context) error { return b.serve(ctx, b.compare) }
+
+func (b *bench) compare(ctx context.Context) (err error) {
 	sim, err := b.start(ctx, "http://"+simAddr+"/_sim/", "fleetsim", "--listen", simAddr, "--faults", "none", "--rps", "0",
 		"--units", strconv.Itoa(b.targets), "--history", "1")
 	if err != nil {
@@ -103,8 +105,9 @@ func (b *bench) targetsPerSecond(ctx context.Context, sim *program, round int) (
 		return 0, fmt.Errorf("the rollout ended %s", r.State)
 	}
 	each := func(d time.Duration) float64 { return float64(d.Microseconds()) / float64(r.Targets) }
-	b.progress("  processor time a target: fleetd %.0f us, Postgres %.0f us, fleetsim %.0f us",
-		each(b.fleetd.cpu()-fleetd), each(b.db.cpu()-pg), each(sim.cpu()-simulated))
+	spent := b.db.cpu().since(pg)
+	b.progress("  processor time a target: fleetd %.0f us, Postgres %.0f us (vacuum %.0f us besides), fleetsim %.0f us",
+		each(b.fleetd.cpu()-fleetd), each(spent.work), each(spent.vacuum), each(sim.cpu()-simulated))
 	return float64(r.Targets) / r.Ended.Sub(r.Started).Seconds(), nil
 }
 
