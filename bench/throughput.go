@@ -15,6 +15,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
@@ -41,6 +42,9 @@ func (b *bench) compare(ctx context.Context) (err error) {
 		return err
 	}
 	if _, err := b.ctl(ctx, "unit", "import", file, "--account", "fast"); err != nil {
+		return err
+	}
+	if err := b.vacuum(ctx); err != nil { // after the import, which is no part of this
 		return err
 	}
 	const rounds = 2
@@ -114,6 +118,15 @@ func (b *bench) targetsPerSecond(ctx context.Context, sim *program, round int) (
 // maxWorkers is how many jobs at once both sides may run.
 const maxWorkers = 2000
 
+func (b *bench) vacuum(ctx context.Context) error {
+	conn, err := pgx.Connect(ctx, b.databaseURL)
+	if err != nil {
+		return err
+	}
+	_, err = conn.Exec(ctx, "VACUUM ANALYZE")
+	return errors.Join(err, conn.Close(ctx))
+}
+
 type noopArgs struct {
 	RolloutID int64 `json:"rollout_id"`
 	Seq       int32 `json:"seq"`
@@ -137,7 +150,7 @@ func (w *noopWorker) Work(context.Context, *river.Job[noopArgs]) error {
 
 // bareRiver is River alone on the same Postgres, with the settings that serve it
 // best there, working off jobs that were inserted before.
-func (b *bench) bareRiver(ctx context.Context, round int) (float64, error) {
+func (b *bench) bareRiver(ctx context.Context, round int) (rate float64, err error) {
 	pool, err := pgxpool.New(ctx, b.databaseURL)
 	if err != nil {
 		return 0, err
@@ -147,6 +160,11 @@ func (b *bench) bareRiver(ctx context.Context, round int) (float64, error) {
 	if _, err := pool.Exec(ctx, "CREATE DATABASE "+name); err != nil {
 		return 0, err
 	}
+	// Gone before the other side's round, or autovacuum would clean up after it then.
+	defer func() {
+		_, dropErr := pool.Exec(ctx, "DROP DATABASE "+name+" WITH (FORCE)")
+		err = errors.Join(err, dropErr)
+	}()
 	cfg := pool.Config()
 	cfg.ConnConfig.Database = name
 	cfg.MaxConns = 24
