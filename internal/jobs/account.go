@@ -11,6 +11,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"fleetd/internal/apis"
 	"fleetd/internal/fleet"
 	"fleetd/internal/lwa"
 	"fleetd/internal/ratelimit"
@@ -19,27 +20,27 @@ import (
 	"fleetd/internal/store"
 )
 
-// enterprise is the credential that unit management works with.
-const enterprise = "enterprise"
-
 // reloadEvery is how often the accounts are read when nobody tells of a change.
 const reloadEvery = 2 * time.Second
 
-// Account is an account at work in this process.
+// Account is an account at work in this process. Its own access is that of the
+// enterprise credential, which unit management works with.
 type Account struct {
-	ID     int64
-	Name   string
-	API    *residential.Client
-	Audit  *residential.Client // of audits: it can read and nothing else
-	Remote *remote.Client
-	Budget *ratelimit.Budget
-	Tokens *lwa.Source
-	Link   Link
+	*Access
 
-	work  store.AccountWork
-	codes *http.Client
-	room  chan struct{} // holds one value for each target under way
-	looks chan struct{} // holds one value for each unit that audits look at
+	ID    int64
+	Name  string
+	API   *residential.Client
+	Audit *residential.Client // of audits: it can read and nothing else
+	Link  Link
+
+	work      store.AccountWork
+	others    map[fleet.CredentialKind]*Access // beside the enterprise one
+	developer *apis.Developer                  // nil where there is no such credential
+	customer  *apis.Customer                   // likewise
+	codes     *http.Client
+	room      chan struct{} // holds one value for each target under way
+	looks     chan struct{} // holds one value for each unit that audits look at
 }
 
 // Link is how the account links what it enables.
@@ -137,12 +138,7 @@ func (s *Accounts) Reload(ctx context.Context) error {
 	s.byID = next
 	s.mu.Unlock()
 	for id, acc := range old {
-		if next[id] == nil {
-			acc.Budget.Close()
-		}
-		if next[id] == nil || next[id].Tokens != acc.Tokens {
-			s.retired = append(s.retired, acc.Tokens)
-		}
+		s.retire(acc, next[id])
 	}
 	var errs []error
 	for id := range next {
@@ -158,6 +154,24 @@ func (s *Accounts) Reload(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
+// retire ends what the account's next state does without.
+func (s *Accounts) retire(acc, next *Account) {
+	kept := map[any]bool{}
+	if next != nil {
+		for _, access := range next.accesses() {
+			kept[access.Budget], kept[access.Tokens] = true, true
+		}
+	}
+	for _, access := range acc.accesses() {
+		if !kept[access.Budget] {
+			access.Budget.Close()
+		}
+		if !kept[access.Tokens] {
+			s.retired = append(s.retired, access.Tokens)
+		}
+	}
+}
+
 // build makes an account of what the database says, keeping its budget, and
 // keeping all of it when nothing changed that matters.
 func (s *Accounts) build(w store.AccountWork, old *Account) (*Account, error) {
@@ -166,40 +180,32 @@ func (s *Accounts) build(w store.AccountWork, old *Account) (*Account, error) {
 		kept.work = w
 		return &kept, nil
 	}
-	acc := &Account{ID: w.ID, Name: w.Name, work: w, codes: &http.Client{Transport: s.base, CheckRedirect: noRedirect}}
+	acc := &Account{
+		ID: w.ID, Name: w.Name, work: w, others: map[fleet.CredentialKind]*Access{},
+		codes: &http.Client{Transport: s.base, CheckRedirect: noRedirect},
+	}
+	var before *Access
 	if old != nil {
-		acc.Budget, acc.room, acc.looks = old.Budget, old.room, old.looks
+		acc.room, acc.looks, before = old.room, old.looks, old.Access
 	} else {
 		acc.room, acc.looks = make(chan struct{}, max(s.cfg.MaxInFlight, 1)), make(chan struct{}, max(s.cfg.MaxInFlight, 1))
-		acc.Budget = ratelimit.New(ratelimit.Config{
-			Store:   s.cfg.Store.BudgetRow(s.cfg.BudgetPool, w.ID, enterprise),
-			Account: w.Name, Metrics: s.cfg.Budgets, Logger: s.cfg.Logger,
-		})
 	}
-	tokens, err := lwa.NewSource(lwa.Config{
-		Account: w.Name, TokenURL: w.TokenURL, Store: s.cfg.Store.Credential(w.ID, enterprise), Limiter: acc.Budget,
-		Metrics: s.cfg.Tokens, Logger: s.cfg.Logger,
-	})
+	var err error
+	if acc.Access, err = s.connect(w, fleet.CredentialEnterprise, before); err != nil {
+		return nil, err
+	}
+	client, err := s.client(w, acc.Access, w.APIURL, s.base)
 	if err != nil {
 		return nil, err
 	}
-	acc.Tokens = tokens
-	acc.Remote, err = remote.NewClient(remote.Config{
-		Account: w.Name, BaseURL: w.APIURL, Tokens: tokens, Limiter: acc.Budget, Metrics: s.cfg.Remote,
-		Base: s.base, UserAgent: s.cfg.UserAgent, Logger: s.cfg.Logger,
-	})
+	auditor, err := s.client(w, acc.Access, w.APIURL, remote.ReadOnly(s.base))
 	if err != nil {
 		return nil, err
 	}
-	acc.API = residential.New(acc.Remote)
-	auditor, err := remote.NewClient(remote.Config{
-		Account: w.Name, BaseURL: w.APIURL, Tokens: tokens, Limiter: acc.Budget, Metrics: s.cfg.Remote,
-		Base: remote.ReadOnly(s.base), UserAgent: s.cfg.UserAgent, Logger: s.cfg.Logger,
-	})
-	if err != nil {
+	acc.API, acc.Audit = residential.New(client), residential.New(auditor)
+	if err := s.open(acc, old); err != nil {
 		return nil, err
 	}
-	acc.Audit = residential.New(auditor)
 	acc.Link = Link{Mode: w.LinkMode, CodeURL: w.CodeURL}
 	if len(w.RedirectURIs) > 0 {
 		acc.Link.RedirectURI = w.RedirectURIs[0]
@@ -211,7 +217,7 @@ func (s *Accounts) build(w store.AccountWork, old *Account) (*Account, error) {
 // may have changed.
 func sameWork(a, b store.AccountWork) bool {
 	a.Rate, a.Blocked = b.Rate, b.Blocked
-	return reflect.DeepEqual(a, b)
+	return reflect.DeepEqual(a, b) // a refused credential beside the enterprise one makes new clients, which is rare
 }
 
 func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
@@ -248,11 +254,17 @@ func (s *Accounts) ByName(name string) *Account {
 	return nil
 }
 
-// Invalidate makes the budget of an account look at its row: another process was
+func (a *Account) invalidate() {
+	for _, access := range a.accesses() {
+		access.Budget.Invalidate()
+	}
+}
+
+// Invalidate makes the budgets of an account look at their rows: another process was
 // refused, or the operator changed the rate.
 func (s *Accounts) Invalidate(id int64) {
 	if acc := s.peek(id); acc != nil {
-		acc.Budget.Invalidate()
+		acc.invalidate()
 	}
 }
 
@@ -261,7 +273,7 @@ func (s *Accounts) InvalidateAll() {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	for _, acc := range s.byID {
-		acc.Budget.Invalidate()
+		acc.invalidate()
 	}
 }
 
@@ -273,8 +285,10 @@ func (s *Accounts) Close(ctx context.Context) error {
 	s.mu.Lock()
 	sources := s.retired
 	for _, acc := range s.byID {
-		acc.Budget.Close()
-		sources = append(sources, acc.Tokens)
+		for _, access := range acc.accesses() {
+			access.Budget.Close()
+			sources = append(sources, access.Tokens)
+		}
 	}
 	s.byID, s.retired = map[int64]*Account{}, nil
 	s.mu.Unlock()

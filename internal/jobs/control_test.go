@@ -81,7 +81,7 @@ func TestControlHoldsARolloutOfAnAccountThatCannotWork(t *testing.T) {
 	id := w.create(noLimit).ID
 	w.look(r)
 	require.Positive(t, w.rollout(id).Counts.Queued)
-	credential := w.store.Credential(w.accountID("acme"), enterprise)
+	credential := w.store.Credential(w.accountID("acme"), "enterprise")
 	require.NoError(t, credential.MarkUnauthorized(t.Context(), "invalid_grant", "mend it", simulator.DefaultRefreshToken))
 	require.NoError(t, r.Accounts.Reload(t.Context()))
 

@@ -47,6 +47,8 @@ type Error struct {
 	// Err is what lay behind it: a transport error, the context's, the gate's,
 	// the limiter's or the token source's.
 	Err error
+
+	advice string // how to mend it, where the operation's client knows
 }
 
 // Error says what was asked, what came of it and how to mend it. It holds no
@@ -87,6 +89,8 @@ func (e *Error) mend() string {
 		return "whether it was done is not known: read before writing again"
 	case e.Err != nil:
 		return ""
+	case e.advice != "":
+		return e.advice
 	case e.Status == http.StatusBadRequest:
 		return "check the skill ID, the unit ID, the stage and the account's region"
 	case e.Status == http.StatusUnauthorized:

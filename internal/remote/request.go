@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -22,7 +23,8 @@ type Request struct {
 	Method    string
 	Path      string // starts with a slash, its segments already escaped
 	Query     url.Values
-	Body      any // sent as JSON; nil sends none
+	Header    http.Header // besides what every request carries, such as If-Match
+	Body      any         // sent as JSON; nil sends none
 	// Fresh, where set, makes the body instead, for each send anew and when its turn
 	// has come: after a slot was taken. It is for what spoils while it waits, such as a
 	// code that serves once, and soon. Its error stops the request as the gate's does.
@@ -31,6 +33,9 @@ type Request struct {
 	OptionalBody bool
 	// Secrets are strings of the request that must not come back in Error.Detail.
 	Secrets []string
+	// Advice says by status how to mend a refusal of this API, for Error.Error. A status
+	// that is not in it is advised on as the residential API's is.
+	Advice map[int]string
 }
 
 // Payload is a body that was made for one send.
@@ -47,6 +52,8 @@ func (r Request) write() bool { return r.Method != http.MethodGet && r.Method !=
 type Meta struct {
 	Status    int
 	RequestID string
+	Location  string    // the header of that name
+	ETag      string    // the header of that name, or the If-Match that one API answers with instead
 	SentAt    time.Time // local clock, when the request that was answered left
 	AnswerAt  time.Time // local clock, when its answer was read
 }
@@ -100,7 +107,11 @@ func (c *Client) Do(ctx context.Context, r Request, out any) (Meta, error) {
 	}
 	defer func() { _ = resp.Body.Close() }()
 	body, _ := io.ReadAll(resp.Body) // in memory, at most MaxBody; k.bodyErr has what went wrong
-	meta := Meta{Status: resp.StatusCode, RequestID: requestID(resp.Header), SentAt: k.sentAt, AnswerAt: k.answerAt}
+	meta := Meta{
+		Status: resp.StatusCode, RequestID: requestID(resp.Header), SentAt: k.sentAt, AnswerAt: k.answerAt,
+		Location: clean(resp.Header.Get("Location"), maxDetail),
+		ETag:     clean(firstOf(resp.Header.Get("ETag"), resp.Header.Get("If-Match")), maxDetail),
+	}
 	c.log(ctx, r, meta, began)
 	if resp.StatusCode < 200 || resp.StatusCode > 299 {
 		e := parseError(resp, body, append(k.tokens, k.req.Secrets...))
@@ -121,7 +132,7 @@ func inDoubt(status int) bool {
 }
 
 func (c *Client) fail(r Request, e *Error) *Error {
-	e.Account, e.API, e.Operation = c.cfg.Account, r.API, r.Operation
+	e.Account, e.API, e.Operation, e.advice = c.cfg.Account, r.API, r.Operation, r.Advice[e.Status]
 	return e
 }
 
@@ -157,6 +168,7 @@ func (c *Client) build(ctx context.Context, r Request) (*http.Request, error) {
 	if err != nil {
 		return nil, errors.New("the path cannot be parsed")
 	}
+	maps.Copy(req.Header, r.Header)
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("User-Agent", c.cfg.UserAgent)
 	if body != nil || r.Fresh != nil {

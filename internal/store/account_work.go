@@ -20,6 +20,15 @@ type AccountWork struct {
 	UpdatedAt    time.Time
 	Rate         float64 // requests a second, as sent at now
 	Blocked      string  // why it cannot work, with the mend; empty: it can
+	// Others are its credentials beside the enterprise one, by kind.
+	Others []CredentialWork
+}
+
+// CredentialWork is a credential as the workers need it.
+type CredentialWork struct {
+	Kind     fleet.CredentialKind
+	VendorID string // of a developer credential
+	Blocked  string // why it cannot be used, with the mend; empty: it can
 }
 
 // ListAccountWork lists every account as the workers need it.
@@ -28,11 +37,23 @@ func (s *Store) ListAccountWork(ctx context.Context) ([]AccountWork, error) {
 	if err != nil {
 		return nil, mapError(fmt.Errorf("list accounts at work: %w", err))
 	}
+	others, err := s.q().CredentialWork(ctx)
+	if err != nil {
+		return nil, mapError(fmt.Errorf("list credentials at work: %w", err))
+	}
+	of := map[int64][]CredentialWork{}
+	for _, r := range others {
+		c := CredentialWork{Kind: fleet.CredentialKind(r.Kind), VendorID: r.VendorID}
+		if r.State == "unauthorized" {
+			c.Blocked = r.StateReason
+		}
+		of[r.AccountID] = append(of[r.AccountID], c)
+	}
 	out := make([]AccountWork, len(rows))
 	for i, r := range rows {
 		out[i] = AccountWork{
 			ID: r.ID, Name: r.Name, APIURL: r.ApiUrl, TokenURL: r.TokenUrl, LinkMode: fleet.LinkMode(r.LinkMode),
-			CodeURL: r.CodeUrl, RedirectURIs: r.RedirectUris, UpdatedAt: r.UpdatedAt, Rate: r.Rate,
+			CodeURL: r.CodeUrl, RedirectURIs: r.RedirectUris, UpdatedAt: r.UpdatedAt, Rate: r.Rate, Others: of[r.ID],
 		}
 		if r.State == "unauthorized" {
 			out[i].Blocked = r.StateReason

@@ -108,3 +108,52 @@ func (q *Queries) AccountWork(ctx context.Context) ([]AccountWorkRow, error) {
 	}
 	return items, nil
 }
+
+const credentialWork = `-- name: CredentialWork :many
+SELECT
+    account_id,
+    kind,
+    vendor_id,
+    state,
+    state_reason
+FROM credentials
+WHERE kind <> 'enterprise'
+ORDER BY
+    account_id,
+    kind
+`
+
+type CredentialWorkRow struct {
+	AccountID   int64
+	Kind        string
+	VendorID    string
+	State       string
+	StateReason string
+}
+
+// The credentials beside those of unit management.
+func (q *Queries) CredentialWork(ctx context.Context) ([]CredentialWorkRow, error) {
+	rows, err := q.db.Query(ctx, credentialWork)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []CredentialWorkRow{}
+	for rows.Next() {
+		var i CredentialWorkRow
+		if err := rows.Scan(
+			&i.AccountID,
+			&i.Kind,
+			&i.VendorID,
+			&i.State,
+			&i.StateReason,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}

@@ -17,6 +17,20 @@ JOIN budgets ON budgets.account_id = accounts.id AND budgets.kind = 'enterprise'
 JOIN credentials ON credentials.account_id = accounts.id AND credentials.kind = 'enterprise'
 ORDER BY accounts.id;
 
+-- name: CredentialWork :many
+-- The credentials beside those of unit management.
+SELECT
+    account_id,
+    kind,
+    vendor_id,
+    state,
+    state_reason
+FROM credentials
+WHERE kind <> 'enterprise'
+ORDER BY
+    account_id,
+    kind;
+
 -- name: AccountNames :many
 SELECT
     id,
