@@ -42,6 +42,15 @@ func (c *call) problem(status int, kind, message string) {
 	c.answer = answer{status: status, body: append(b, '}')}
 }
 
+// invalid makes the answer of a malformed request.
+func (c *call) invalid() {
+	if len(c.violations) == 0 {
+		c.problem(http.StatusBadRequest, "InvalidRequest", c.wrong)
+		return
+	}
+	c.reply(http.StatusBadRequest, map[string]any{"message": c.wrong, "code": c.violations[0].Code, "violations": c.violations})
+}
+
 // reply makes an answer of v as JSON.
 func (c *call) reply(status int, v any) {
 	body, err := json.Marshal(v)
@@ -144,7 +153,10 @@ func wait(r *http.Request, d time.Duration) bool {
 }
 
 // requestID is the X-Amzn-RequestId of the request with that number.
-func (s *Simulator) requestID(n uint64) string {
+func (s *Simulator) requestID(n uint64) string { return s.uuid(n) }
+
+// uuid spells what seed and n make as a UUID.
+func (s *Simulator) uuid(n uint64) string {
 	a, b := hash(s.cfg.Seed, n, 'q'), hash(s.cfg.Seed, n, 'Q')
 	id := make([]byte, 0, 36)
 	for _, part := range []struct {
