@@ -36,15 +36,17 @@ func (s *Simulator) controls() []control {
 			`reset|re_pair|remove|forbid|occupy","count":10 or "units":["..."],"property":"...","skill_id":"...","stage":"...","seed":1}`, s.serveDrift},
 		{"GET", "/_sim/stats", "counters: ?seconds=N adds the last N seconds, one by one", s.serveStats},
 		{"POST", "/_sim/reset", `forget everything, or {"keep_state":true}: history and counters only`, s.serveReset},
-		{"GET", "/_sim/limit", "the true limit", s.serveLimit},
-		{"POST", "/_sim/limit", `move the limit: {"rps":100,"burst":10}; rps 0 is none, burst 0 is rps/10`, s.serveSetLimit},
+		{"GET", "/_sim/limit", "the true limit of the residential API", s.serveLimit},
+		{"GET", "/_sim/limits", "the true limit of each LWA client at each API", s.serveLimits},
+		{"POST", "/_sim/limit", `move the limit: {"rps":100,"burst":10,"kind":"enterprise|developer|customer","api":"residential|manifest|` +
+			`enablement|notifications","client":"..."}; rps 0 is none, burst 0 is rps/10; kind, api and client narrow it`, s.serveSetLimit},
 		{"GET", "/_sim/faults", "how the API misbehaves", s.serveFaults},
 		{"POST", "/_sim/faults", `change that: {"preset":"harsh","throttle":0.3,"slow_for":"2s"}; what is not named stays`, s.serveSetFaults},
 		{"POST", "/_sim/units/{unit}", `change a home: {"action":"enable|disable|forbid|remove|reset|re_pair|occupy|vacate|allow|add",` +
 			`"skill_id":"...","stage":"live","status":"ENABLED","new_unit_id":"..."}`, s.serveChangeUnit},
 		{"POST", "/_sim/skills/{skill}", `change a skill: {"exists":true,"linking":false}`, s.serveChangeSkill},
 		{"POST", "/_sim/accounts/{client}", `change an LWA client: {"refresh_token":"...","client_secret":"...",` +
-			`"revoke_refresh_token":true,"expire_access_tokens":true,"rotate":true}`, s.serveChangeAccount},
+			`"revoke_refresh_token":true,"expire_access_tokens":true,"rotate":true,"region":"na|eu|fe"}`, s.serveChangeAccount},
 		{"GET", "/_sim/inventory.csv", "the homes, for fleetctl unit import", s.serveInventory},
 		{"POST", "/_sim/codes", `the code server: {"account":"...","unit_id":"...","skill_id":"...","redirect_uri":"..."} -> {"code":"..."}`, s.serveCode},
 	}
@@ -191,10 +193,15 @@ func (s *Simulator) serveLimit(w http.ResponseWriter, _ *http.Request) {
 	sendJSON(w, http.StatusOK, s.Stats().Limit)
 }
 
+func (s *Simulator) serveLimits(w http.ResponseWriter, _ *http.Request) {
+	sendJSON(w, http.StatusOK, map[string]any{"items": s.Limits()})
+}
+
 func (s *Simulator) serveSetLimit(w http.ResponseWriter, r *http.Request) {
-	var limit Limit
-	if receive(w, r, &limit) {
-		reply(w, s.SetLimit(limit), s.Stats().Limit)
+	var p LimitParams
+	if receive(w, r, &p) {
+		err := s.SetLimitOf(p)
+		reply(w, err, p.withDefaults())
 	}
 }
 

@@ -288,7 +288,13 @@ func TestConfigValidate(t *testing.T) {
 		{ExtraUnits: []string{"a b"}},
 		{Enabled: []simulator.Enablement{{SkillID: "a", Stage: "beta"}}},
 		{Accounts: []simulator.Account{{ClientID: "a"}}},
-		{Accounts: []simulator.Account{{"a", "b", "c"}, {"a", "b", "c"}}},
+		{Accounts: []simulator.Account{
+			{ClientID: "a", ClientSecret: "b", RefreshToken: "c"}, {ClientID: "a", ClientSecret: "b", RefreshToken: "c"},
+		}},
+		{Accounts: []simulator.Account{{ClientID: "a", ClientSecret: "b", RefreshToken: "c", Kind: "admin"}}},
+		{Accounts: []simulator.Account{{ClientID: "a", ClientSecret: "b", RefreshToken: "c", Kind: fleet.CredentialDeveloper}}},
+		{Accounts: []simulator.Account{{ClientID: "a", ClientSecret: "b", RefreshToken: "c", VendorID: "M1"}}},
+		{Accounts: []simulator.Account{{ClientID: "a", ClientSecret: "b", RefreshToken: "c", Kind: fleet.CredentialCustomer, Region: "us"}}},
 	} {
 		require.Error(t, bad.Validate(), strconv.Itoa(i))
 	}

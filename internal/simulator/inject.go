@@ -93,6 +93,8 @@ const (
 func (s *Simulator) fail(c *call, status int) {
 	roll := c.dice.fraction()
 	switch f := s.faults; {
+	case c.endpoint.api != APIResidential: // The official clients of these lose the status of what is not JSON.
+		c.problem(status, "InternalServerError", "The request couldn't be handled because of an internal service error.")
 	case roll < f.HTMLError:
 		c.line.faults |= faultHTMLError
 		c.answer = answer{status: status, body: []byte(errorPage), contentType: typeHTML}

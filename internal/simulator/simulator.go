@@ -12,9 +12,10 @@ import (
 // Simulator is the stand-in. It is an http.Handler; its methods are the same
 // controls that /_sim/ has. Everything in it may be used at the same time.
 type Simulator struct {
-	cfg   Config
-	start time.Time
-	mux   *http.ServeMux // all but the API
+	cfg    Config
+	start  time.Time
+	mux    *http.ServeMux // all but the APIs
+	router router         // the APIs
 
 	mu       sync.Mutex // one lock: a request holds it for a microsecond or two
 	limit    Limit
@@ -40,11 +41,11 @@ func New(cfg Config) *Simulator {
 		panic(fmt.Sprintf("simulator.New: %v", err))
 	}
 	cfg = cfg.withDefaults()
-	s := &Simulator{cfg: cfg, start: time.Now(), grants: map[string]grant{}}
+	s := &Simulator{cfg: cfg, start: time.Now(), grants: map[string]grant{}, router: newRouter(endpoints())}
 	s.limit = Limit{RPS: cfg.RPS, Burst: cfg.Burst}.withDefaults()
 	s.faults, s.rotate = cfg.Faults, cfg.RotateRefreshTokens
 	for _, a := range cfg.Accounts {
-		s.accounts = append(s.accounts, &account{Account: a})
+		s.accounts = append(s.accounts, newAccount(a, s.limit))
 	}
 	s.begin()
 	s.mux = s.routes()
@@ -70,11 +71,9 @@ func (s *Simulator) forget() {
 	s.history = history{limit: s.cfg.HistoryCap}
 	s.counts = counts{since: now, byCode: map[operationCode]uint64{}}
 	s.meter = meter{}
-	s.meter.setLimit(now, s.limit.RPS*float64(len(s.accounts)))
+	s.meter.setLimit(now, s.capacity())
 	for _, a := range s.accounts {
-		a.bucket = newBucket(s.limit, now)
-		a.meter = meter{}
-		a.meter.setLimit(now, s.limit.RPS)
+		a.open(now)
 	}
 	for i, n := 0, s.units.len(); i < n; i++ {
 		u := s.units.known(i)
@@ -126,9 +125,10 @@ func (s *Simulator) now() time.Duration { return time.Since(s.start) }
 
 func (s *Simulator) wall(at time.Duration) time.Time { return s.start.Add(at) }
 
-// ServeHTTP answers the API, LWA, the code server and the controls.
+// ServeHTTP answers the APIs, LWA, the code server and the controls.
 func (s *Simulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if strings.HasPrefix(r.URL.Path, "/v1/skills/") {
+	first, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+	if first == "v1" || first == "v0" || isRegion(first) {
 		s.serveAPI(w, r)
 		return
 	}

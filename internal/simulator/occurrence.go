@@ -1,0 +1,13 @@
+package simulator
+
+// occurrence is something that skill development notifications tell of.
+type occurrence struct {
+	event     string // such as ManifestUpdate
+	ok        bool   // SUCCEEDED, or FAILED
+	skillID   string
+	vendorID  string
+	requestID string // X-Amzn-RequestId of the request that brought it about
+}
+
+// happened tells the subscribers of o. The simulator is locked.
+func (s *Simulator) happened(occurrence) {}
