@@ -144,7 +144,10 @@ func wait(r *http.Request, d time.Duration) bool {
 }
 
 // requestID is the X-Amzn-RequestId of the request with that number.
-func (s *Simulator) requestID(n uint64) string {
+func (s *Simulator) requestID(n uint64) string { return s.uuid(n) }
+
+// uuid spells what seed and n make as a UUID.
+func (s *Simulator) uuid(n uint64) string {
 	a, b := hash(s.cfg.Seed, n, 'q'), hash(s.cfg.Seed, n, 'Q')
 	id := make([]byte, 0, 36)
 	for _, part := range []struct {

@@ -1,6 +1,7 @@
 package simulator
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -22,7 +23,8 @@ const (
 
 // Operations lists every operation.
 func Operations() []Operation {
-	return []Operation{OperationGet, OperationList, OperationEnable, OperationDisable, OperationToken, OperationCode}
+	return slices.Concat([]Operation{OperationGet, OperationList, OperationEnable, OperationDisable, OperationToken, OperationCode},
+		notificationOperations())
 }
 
 func (o Operation) write() bool { return o == OperationEnable || o == OperationDisable }

@@ -8,6 +8,3 @@ type occurrence struct {
 	vendorID  string
 	requestID string // X-Amzn-RequestId of the request that brought it about
 }
-
-// happened tells the subscribers of o. The simulator is locked.
-func (s *Simulator) happened(occurrence) {}

@@ -26,10 +26,10 @@ type Message struct {
 	Faults   Faults
 }
 
-// Sent is a message that one hook is to get.
-type Sent struct {
-	Hook      string `json:"hook"`
-	MessageID string `json:"message_id"`
+// Published is what became of a message.
+type Published struct {
+	MessageID string   `json:"message_id"`
+	Hooks     []string `json:"hooks"` // that are to get it
 }
 
 // Delivery is one attempt at a delivery, and its answer.
@@ -77,21 +77,19 @@ type delivery struct {
 	attempt   int
 }
 
-// Publish sends a message to the confirmed hooks of its topic, and returns which they are.
-func (s *Service) Publish(m Message) []Sent {
+// Publish sends a message to the confirmed hooks of its topic.
+func (s *Service) Publish(m Message) Published {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var sent []Sent
-	id, now := newID(), time.Now() // The same for every hook of the topic, as with SNS.
+	p, now := Published{MessageID: newID(), Hooks: []string{}}, time.Now() // One ID for all hooks of the topic, as with SNS.
 	for _, h := range s.hooks {
 		if h.TopicARN != m.TopicARN || h.State != Confirmed {
 			continue
 		}
-		d := s.notification(h, id, m, now)
-		sent = append(sent, Sent{Hook: h.ID, MessageID: id})
-		s.spread(d, m.Faults)
+		p.Hooks = append(p.Hooks, h.ID)
+		s.spread(s.notification(h, p.MessageID, m, now), m.Faults)
 	}
-	return sent
+	return p
 }
 
 // notification makes a signed notification, or a raw one. The lock is held.

@@ -238,9 +238,14 @@ func (s *Service) serveConfirm(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Service) serveUnsubscribe(w http.ResponseWriter, r *http.Request) {
-	if _, err := s.Unsubscribe(r.URL.Query().Get("SubscriptionArn")); err != nil {
-		sendXML(w, http.StatusNotFound, "<ErrorResponse xmlns=%q><Error><Type>Sender</Type><Code>NotFound</Code>"+
-			"<Message>Subscription does not exist</Message></Error><RequestId>%s</RequestId></ErrorResponse>", namespace, newID())
+	arn := r.URL.Query().Get("SubscriptionArn")
+	if _, err := s.Unsubscribe(arn); err != nil {
+		status, code, message := http.StatusNotFound, "NotFound", "Subscription does not exist"
+		if arn == "" {
+			status, code, message = http.StatusBadRequest, "InvalidParameter", "Invalid parameter: SubscriptionArn"
+		}
+		sendXML(w, status, "<ErrorResponse xmlns=%q><Error><Type>Sender</Type><Code>%s</Code><Message>%s</Message></Error>"+
+			"<RequestId>%s</RequestId></ErrorResponse>", namespace, code, message, newID())
 		return
 	}
 	sendXML(w, http.StatusOK, "<UnsubscribeResponse xmlns=%q><ResponseMetadata><RequestId>%s</RequestId></ResponseMetadata></UnsubscribeResponse>",

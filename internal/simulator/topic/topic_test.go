@@ -23,7 +23,7 @@ func TestHandshakeComesBeforeNotifications(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, topic.Pending, hook.State)
 	require.Equal(t, topic.DefaultARN, hook.TopicARN)
-	require.Empty(t, s.service.Publish(topic.Message{TopicARN: topic.DefaultARN, Text: event}), "published before the confirmation")
+	require.Empty(t, s.service.Publish(topic.Message{TopicARN: topic.DefaultARN, Text: event}).Hooks, "published before the confirmation")
 	got := s.received(1)[0]
 	require.Equal(t, "SubscriptionConfirmation", got.header.Get("x-amz-sns-message-type"))
 	require.Empty(t, got.header.Get("x-amz-sns-subscription-arn"))
@@ -43,7 +43,7 @@ func TestHandshakeComesBeforeNotifications(t *testing.T) {
 	require.Contains(t, body, "<SubscriptionArn>"+hook.SubscriptionARN+"</SubscriptionArn>")
 
 	sent := s.service.Publish(topic.Message{TopicARN: topic.DefaultARN, Subject: "Hello", Text: event})
-	require.Len(t, sent, 1)
+	require.Equal(t, []string{hook.ID}, sent.Hooks)
 	got = s.received(2)[1]
 	require.Equal(t, "Notification", got.header.Get("x-amz-sns-message-type"))
 	require.Equal(t, hook.SubscriptionARN, got.header.Get("x-amz-sns-subscription-arn"))
@@ -53,7 +53,7 @@ func TestHandshakeComesBeforeNotifications(t *testing.T) {
 	require.Equal(t, event, m["Message"])
 	require.Equal(t, "Hello", m["Subject"])
 	require.Equal(t, "2", m["SignatureVersion"])
-	require.Equal(t, sent[0].MessageID, m["MessageId"])
+	require.Equal(t, sent.MessageID, m["MessageId"])
 	at, err := time.Parse("2006-01-02T15:04:05.000Z", m["Timestamp"])
 	require.NoError(t, err)
 	require.WithinDuration(t, time.Now(), at, time.Minute)
@@ -90,7 +90,7 @@ func TestUnsubscribeIsToldAndEndsDeliveries(t *testing.T) {
 	got := s.received(2)[1]
 	require.Equal(t, "UnsubscribeConfirmation", got.header.Get("x-amz-sns-message-type"))
 	require.NoError(t, s.verify(message(t, got.body)))
-	require.Empty(t, s.service.Publish(topic.Message{TopicARN: hook.TopicARN, Text: event}))
+	require.Empty(t, s.service.Publish(topic.Message{TopicARN: hook.TopicARN, Text: event}).Hooks)
 	status, _ = get(t, s.base+"/_sim/sns/unsubscribe?SubscriptionArn=other")
 	require.Equal(t, http.StatusNotFound, status)
 	get(t, message(t, got.body)["SubscribeURL"])
