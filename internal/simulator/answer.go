@@ -42,6 +42,15 @@ func (c *call) problem(status int, kind, message string) {
 	c.answer = answer{status: status, body: append(b, '}')}
 }
 
+// invalid makes the answer of a malformed request.
+func (c *call) invalid() {
+	if len(c.violations) == 0 {
+		c.problem(http.StatusBadRequest, "InvalidRequest", c.wrong)
+		return
+	}
+	c.reply(http.StatusBadRequest, map[string]any{"message": c.wrong, "code": c.violations[0].Code, "violations": c.violations})
+}
+
 // reply makes an answer of v as JSON.
 func (c *call) reply(status int, v any) {
 	body, err := json.Marshal(v)

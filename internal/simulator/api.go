@@ -13,19 +13,20 @@ const maxBody = 64 << 10
 
 // call is one API request on its way.
 type call struct {
-	endpoint *endpoint
-	args     [2]string // of its path
-	region   string    // that its path begins with
-	wrong    string    // what is malformed or missing
-	token    string
-	line     line // what the history will say
-	do       work
-	account  *account
-	gate     *gate
-	dice     dice
-	now      time.Duration
-	answer   answer
-	delay    time.Duration
+	endpoint   *endpoint
+	args       [2]string      // of its path
+	region     string         // that its path begins with
+	wrong      string         // what is malformed or missing
+	violations []BuildMessage // of the manifest API: each of them
+	token      string
+	line       line // what the history will say
+	do         work
+	account    *account
+	gate       *gate
+	dice       dice
+	now        time.Duration
+	answer     answer
+	delay      time.Duration
 
 	// Of the residential API only.
 	params  params
@@ -84,7 +85,7 @@ func (s *Simulator) decide(c *call, agent string) {
 	switch {
 	case !s.admit(c, grant):
 	case c.wrong != "":
-		c.problem(http.StatusBadRequest, "InvalidRequest", c.wrong)
+		c.invalid()
 	default:
 		s.operate(c)
 	}

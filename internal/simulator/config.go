@@ -67,6 +67,10 @@ type Config struct {
 	// SkillsPerUnit is how many base skills every home starts with besides, live: amzn1.ask.skill.base-01 and on.
 	SkillsPerUnit int
 
+	// Published are skills that the first developer published before the start. The manifest API
+	// knows these and those made by it; of all others only homes know.
+	Published []string
+
 	// RPS is the true rate limit of each LWA client at each API in requests a second; 0 is no limit.
 	RPS float64
 	// Burst is how many requests may come at once. Default RPS/10, at least 1.
@@ -78,7 +82,9 @@ type Config struct {
 	Latency time.Duration
 	// EnablingDelay is how long every enable is ENABLING. Default 0.
 	EnablingDelay time.Duration
-	// Faults is how the API misbehaves. Default not at all.
+	// BuildDelay is how long a manifest builds. Default 0: it is built when the answer comes.
+	BuildDelay time.Duration
+	// Faults is how the APIs misbehave. Default not at all.
 	Faults Faults
 	// FailEvery makes every Nth home answer 403 to writes; 0 is none.
 	FailEvery int
@@ -128,6 +134,16 @@ func defaultAccounts() []Account {
 	}
 }
 
+// firstVendor is the vendor of the first developer, "" without one.
+func (c Config) firstVendor() string {
+	for _, a := range c.Accounts {
+		if a.VendorID != "" {
+			return a.VendorID
+		}
+	}
+	return ""
+}
+
 func (a *Account) validate() error {
 	switch {
 	case a.ClientID == "" || a.ClientSecret == "" || a.RefreshToken == "":
@@ -150,7 +166,7 @@ type Enablement struct {
 
 // DefaultConfig is what fleetsim starts with when no flag is given.
 func DefaultConfig() Config {
-	cfg := Config{RPS: 50, Faults: FaultsDefault(), Seed: 1}
+	cfg := Config{RPS: 50, Faults: FaultsDefault(), BuildDelay: 200 * time.Millisecond, Seed: 1}
 	return cfg.withDefaults()
 }
 
@@ -214,7 +230,14 @@ func (c Config) Validate() error {
 	for _, d := range []struct {
 		name  string
 		value time.Duration
-	}{{"latency", c.Latency}, {"enabling-delay", c.EnablingDelay}, {"token-ttl", c.TokenTTL}, {"code-ttl", c.CodeTTL}, {"hook-retry-delay", c.HookRetryDelay}} {
+	}{
+		{"latency", c.Latency},
+		{"enabling-delay", c.EnablingDelay},
+		{"build-delay", c.BuildDelay},
+		{"token-ttl", c.TokenTTL},
+		{"code-ttl", c.CodeTTL},
+		{"hook-retry-delay", c.HookRetryDelay},
+	} {
 		if d.value < 0 {
 			bad("%s: %v: must not be negative", d.name, d.value)
 		}
@@ -233,6 +256,11 @@ func (c Config) Validate() error {
 	for _, e := range c.Enabled {
 		if err := e.validate(); err != nil {
 			errs = append(errs, err)
+		}
+	}
+	for _, id := range c.Published {
+		if !validID(id) || c.firstVendor() == "" {
+			bad("published %q: must be 1 to 255 characters without spaces, and there must be a developer", id)
 		}
 	}
 	seen := map[string]bool{}

@@ -44,9 +44,18 @@ func (s *Simulator) controls() []control {
 		{"POST", "/_sim/faults", `change that: {"preset":"harsh","throttle":0.3,"slow_for":"2s"}; what is not named stays`, s.serveSetFaults},
 		{"POST", "/_sim/units/{unit}", `change a home: {"action":"enable|disable|forbid|remove|reset|re_pair|occupy|vacate|allow|add",` +
 			`"skill_id":"...","stage":"live","status":"ENABLED","new_unit_id":"..."}`, s.serveChangeUnit},
-		{"POST", "/_sim/skills/{skill}", `change a skill: {"exists":true,"linking":false}`, s.serveChangeSkill},
+		{"POST", "/_sim/skills/{skill}", `change a skill: {"exists":true,"linking":false,"publication_status":"HIDDEN",` +
+			`"build":{"fail":true,"errors":[{"code":"...","message":"..."}],"warnings":[],"delay":"2s"},"hosted":true,"seed_spelling":true}`, s.serveChangeSkill},
+		{"POST", "/_sim/publish", `put a skill's development stage live and send the event: {"skill_id":"...","vendor_id":"...","fail":false}`, s.servePublish},
+		{"POST", "/_sim/builds", `change how long manifests build, or end the builds under way: {"delay":"2s","finish":true}`, s.serveBuilds},
 		{"POST", "/_sim/accounts/{client}", `change an LWA client: {"refresh_token":"...","client_secret":"...",` +
 			`"revoke_refresh_token":true,"expire_access_tokens":true,"rotate":true,"region":"na|eu|fe"}`, s.serveChangeAccount},
+		{"POST", "/_sim/accounts/{client}/skills/{skill}", `change what a customer has of a skill: {"status":"ENABLING_FAILED","stage":"live",` +
+			`"linked":true}; it stays so until a write`, s.serveChangeAssociation},
+		{"POST", "/_sim/regions", `change the customers' endpoints: {"states":{"eu":"down|error|no_answer or empty"},` +
+			`"discovery_status":503,"discovery_endpoints":["na","eu"]}`, s.serveRegions},
+		{"POST", "/_sim/customer-codes", `an authorization code for a customer: {"skill_id":"...","redirect_uri":"...","code_challenge":"..."} ` +
+			`-> {"code":"..."}`, s.serveCustomerCode},
 		{"GET", "/_sim/inventory.csv", "the homes, for fleetctl unit import", s.serveInventory},
 		{"POST", "/_sim/codes", `the code server: {"account":"...","unit_id":"...","skill_id":"...","redirect_uri":"..."} -> {"code":"..."}`, s.serveCode},
 	}, s.eventControls()...)
@@ -221,13 +230,6 @@ func (s *Simulator) serveChangeUnit(w http.ResponseWriter, r *http.Request) {
 	if receive(w, r, &change) {
 		err := s.change(r.PathValue("unit"), &change)
 		reply(w, err, change)
-	}
-}
-
-func (s *Simulator) serveChangeSkill(w http.ResponseWriter, r *http.Request) {
-	var change SkillChange
-	if receive(w, r, &change) {
-		reply(w, s.ChangeSkill(r.PathValue("skill"), change), change)
 	}
 }
 

@@ -38,7 +38,7 @@ type EventParams struct {
 	Status string `json:"status,omitempty"`
 	// SkillID is the skill.
 	SkillID string `json:"skill_id,omitempty"`
-	// VendorID is whose subscriptions are served. Default the vendor of the first developer.
+	// VendorID is whose subscriptions are served. Default the skill's vendor, or that of the first developer.
 	VendorID string `json:"vendor_id,omitempty"`
 	// Locale is that of an InteractionModelUpdate. Default en-US.
 	Locale string `json:"locale,omitempty"`
@@ -77,6 +77,9 @@ func (s *Simulator) fill(p *EventParams) error {
 		return fmt.Errorf("skill_id: %q: must be 1 to 255 characters without spaces", p.SkillID)
 	case p.TopicARN != "" && !topic.ValidARN(p.TopicARN):
 		return fmt.Errorf("topic_arn: %q: must be the ARN of a topic, such as %s", p.TopicARN, topic.DefaultARN)
+	}
+	if k := s.skills[p.SkillID]; p.VendorID == "" && k != nil && k.product != nil {
+		p.VendorID = k.product.vendor
 	}
 	if p.VendorID == "" {
 		i := slices.IndexFunc(s.accounts, func(a *account) bool { return a.Kind == fleet.CredentialDeveloper })

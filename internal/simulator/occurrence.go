@@ -2,7 +2,7 @@ package simulator
 
 // occurrence is something that skill development notifications tell of.
 type occurrence struct {
-	event     string // such as ManifestUpdate
+	event     string // one of EventNames
 	ok        bool   // SUCCEEDED, or FAILED
 	skillID   string
 	vendorID  string

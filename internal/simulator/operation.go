@@ -55,16 +55,20 @@ func (s *Simulator) enable(c *call) {
 	if stage == "" {
 		stage = fleet.StageLive // The reference has no default. This one is ours.
 	}
+	on := r.on(stage) && !r.held
+	if !on && s.refuses(c, r.skill, stage) {
+		return
+	}
 	linked := false
 	if r.skill.linking {
 		if c.params.link == nil {
 			linked = s.cfg.DelegatedLinking
-		} else if linked = s.useCode(c); !linked {
+		} else if linked = s.useCode(c.params.link, c.unit, r.skill, c.now); !linked {
 			c.problem(http.StatusBadRequest, "InvalidAccountLinkRequest", "Invalid account linking credentials")
 			return
 		}
 	}
-	if r.on(stage) && !r.held {
+	if on {
 		c.line.applied = linked && !r.linked
 		r.linked = r.linked || linked
 	} else {

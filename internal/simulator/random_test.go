@@ -39,7 +39,7 @@ func TestUnitIDsCanBeReadBack(t *testing.T) {
 
 func TestFaultNamesAreAll(t *testing.T) {
 	t.Parallel()
-	require.Equal(t, faultEarlyTokenExpiry, faultSet(1)<<(len(faultNames)-1))
+	require.Equal(t, faultLostRegion, faultSet(1)<<(len(faultNames)-1))
 	require.Equal(t, []Fault{"overload", "code_error"}, (faultOverload | faultCodeError).list())
 }
 

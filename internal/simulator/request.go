@@ -19,7 +19,10 @@ type params struct {
 	link    *linkRequest
 }
 
-type linkRequest struct{ redirectURI, authCode, kind string }
+type linkRequest struct {
+	redirectURI, authCode, kind string
+	verifier                    string // PKCE; customers only
+}
 
 func (c *call) parse(r *http.Request) {
 	p := &c.params

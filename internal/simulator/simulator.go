@@ -20,22 +20,28 @@ type Simulator struct {
 	router router         // the APIs
 	sns    *topic.Service // locks by itself
 
-	mu       sync.Mutex // one lock: a request holds it for a microsecond or two
-	limit    Limit
-	faults   Faults
-	rotate   bool
-	accounts []*account
-	grants   map[string]grant // by access token
-	codes    codes
-	skills   map[string]*skill
-	units    *directory
-	drifts   []Drift // that were injected
-	history  history
-	texts    map[string]string
-	meter    meter
-	counts   counts
-	notices  notifications
-	issued   uint64 // access tokens and refresh tokens, for their texts
+	mu           sync.Mutex // one lock: a request holds it for a microsecond or two
+	limit        Limit
+	faults       Faults
+	rotate       bool
+	buildDelay   time.Duration
+	accounts     []*account
+	grants       map[string]grant // by access token
+	codes        codes
+	skills       map[string]*skill
+	products     []*skill              // those that have one, in the order they were made
+	produced     uint64                // skills made so far
+	associations map[pair]*association // of customers
+	regions      map[string]RegionState
+	discovery    discovery
+	units        *directory
+	drifts       []Drift // that were injected
+	history      history
+	texts        map[string]string
+	meter        meter
+	counts       counts
+	notices      notifications
+	issued       uint64 // access tokens and refresh tokens, for their texts
 }
 
 // New makes a Simulator of the world that cfg describes. It panics when
@@ -48,7 +54,7 @@ func New(cfg Config) *Simulator {
 	s := &Simulator{cfg: cfg, start: time.Now(), grants: map[string]grant{}, router: newRouter(endpoints())}
 	s.sns = topic.New(topic.Config{RetryDelay: cfg.HookRetryDelay, Seed: cfg.Seed})
 	s.limit = Limit{RPS: cfg.RPS, Burst: cfg.Burst}.withDefaults()
-	s.faults, s.rotate = cfg.Faults, cfg.RotateRefreshTokens
+	s.faults, s.rotate, s.buildDelay = cfg.Faults, cfg.RotateRefreshTokens, cfg.BuildDelay
 	for _, a := range cfg.Accounts {
 		s.accounts = append(s.accounts, newAccount(a, s.limit))
 	}
@@ -62,11 +68,17 @@ func (s *Simulator) begin() {
 	s.skills, s.texts = map[string]*skill{}, map[string]string{}
 	s.codes = codes{byText: map[string]*code{}}
 	s.drifts = nil
+	s.products, s.produced = nil, 0
+	s.associations, s.regions, s.discovery = map[pair]*association{}, map[string]RegionState{}, discovery{}
 	s.notices = notifications{}
 	s.sns.Reset()
 	enabled := slices.Concat(baseSkills(s.cfg.SkillsPerUnit), s.cfg.Enabled)
 	for _, e := range enabled {
 		s.skill(e.SkillID).exists = true
+	}
+	for _, id := range s.cfg.Published {
+		s.produce(s.skill(id), s.cfg.firstVendor())
+		s.publish(s.skill(id), s.now())
 	}
 	s.units = newDirectory(s.cfg, s.extend(&template{}, enabled))
 	s.forget()
