@@ -10,7 +10,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"net/http"
-	"strings"
 	"testing"
 	"time"
 
@@ -95,7 +94,11 @@ func TestCertificate(t *testing.T) {
 		"throttled":                         {status(http.StatusTooManyRequests), ReasonUnavailable, 1},
 		"network down":                      {page(func() (*http.Response, error) { return nil, errors.New("no such host") }), ReasonUnavailable, 1},
 		"not a certificate":                 {status(http.StatusOK), ReasonCertificate, 1},
-		"larger than 64 KiB":                {page(func() (*http.Response, error) { return answer(200, strings.Repeat("x", maxAnswer+1), nil), nil }), ReasonCertificate, 1},
+		"larger than 64 KiB": {func(t *testing.T, w *world) {
+			t.Helper()
+			file := inPEM(w.issuer.leaf(t, public, nil), w.issuer.cert)
+			w.net.serveBytes(certURL, append(file, make([]byte, maxAnswer)...))
+		}, ReasonCertificate, 1},
 		"redirect to another host": {page(func() (*http.Response, error) {
 			return answer(http.StatusFound, "", http.Header{"Location": {"https://evil.test/a.pem"}}), nil
 		}), ReasonCertificate, 1},

@@ -104,7 +104,7 @@ func TestFloodOfAddressesIsBounded(t *testing.T) {
 	require.Len(t, w.net.log(), fetchBurst)
 	_, err = w.verifier.Verify(t.Context(), notification().with("SigningCertURL", "https://sns.us-east-1.amazonaws.com/new.pem").with("Signature", forged).deliver(t))
 	requireRefused(t, err, ReasonUnavailable, 503)
-	for range 100 {
+	for range 300 {
 		w.sleep(time.Hour)
 		n++
 		url := fmt.Sprintf("https://sns.us-east-1.amazonaws.com/%d.pem", n)
