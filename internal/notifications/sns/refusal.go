@@ -56,6 +56,8 @@ func (r Reason) Status() int {
 }
 
 // Refusal is a delivery that is not taken. Nothing of it may be acted on.
+//
+//nolint:errname // the word of the field, and of the metric's result label
 type Refusal struct {
 	Reason Reason
 	Status int    // the HTTP status to answer with, Reason.Status
