@@ -34,7 +34,7 @@ CREATE TABLE events (
     received_at     timestamptz NOT NULL DEFAULT now(),
     processed_at    timestamptz, -- when its last action had ended; NULL: not yet, or there is nothing to do
     disposition     text NOT NULL CONSTRAINT events_disposition_check CHECK (
-        disposition IN ('received', 'acting', 'acted', 'no_rule', 'superseded', 'duplicate', 'empty', 'unknown')
+        disposition IN ('received', 'acting', 'acted', 'no_rule', 'superseded', 'duplicate', 'empty', 'unknown', 'subscription')
     )
 ) WITH (fillfactor = 90);
 CREATE UNIQUE INDEX events_message_key ON events (account_id, message_id);

@@ -16,12 +16,16 @@ const (
 	EventDuplicate  EventDisposition = "duplicate"  // told of before by another message: no rule was asked
 	EventEmpty      EventDisposition = "empty"      // {}, as it is sent when a subscriber is made
 	EventUnknown    EventDisposition = "unknown"    // no event that fleetd knows, or one that does not say of what or when
+	// EventSubscription is no event: SNS tells that the hook was subscribed to a topic,
+	// or is no longer.
+	EventSubscription EventDisposition = "subscription"
 )
 
 // EventDispositions lists every disposition.
 func EventDispositions() []EventDisposition {
 	return []EventDisposition{
 		EventReceived, EventActing, EventActed, EventNoRule, EventSuperseded, EventDuplicate, EventEmpty, EventUnknown,
+		EventSubscription,
 	}
 }
 

@@ -122,7 +122,7 @@ func (s *Store) EventAccess(ctx context.Context, account string) (access EventAc
 	if err != nil {
 		return access, false, mapError(fmt.Errorf("read an event hook: %w", err))
 	}
-	return EventAccess{AccountID: row.AccountID, Topics: row.Topics, rawHash: row.RawHash}, true, nil
+	return EventAccess{AccountID: row.AccountID, Account: account, Topics: row.Topics, rawHash: row.RawHash}, true, nil
 }
 
 // TakesRaw reports whether there is a raw secret.

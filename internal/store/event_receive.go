@@ -43,8 +43,15 @@ func (s *Store) ReceiveEvent(ctx context.Context, p EventParams, enqueue EventEn
 		if err := q.EventBodyInsert(ctx, db.EventBodyInsertParams{EventID: id, Body: plainText(string(p.Body), len(p.Body))}); err != nil {
 			return fmt.Errorf("keep the message: %w", err)
 		}
-		if d == fleet.EventDuplicate {
+		switch d {
+		case fleet.EventDuplicate:
 			return nil
+		case fleet.EventSubscription:
+			return addLog(ctx, tx, logEntry{
+				Actor: fleet.Actor{Name: "sns"}, Action: "event.subscription", Object: "account/" + p.Account,
+				Detail: map[string]any{"message": row.Name, "topic": row.Topic, "event": row.Key},
+			})
+		case fleet.EventReceived, fleet.EventEmpty, fleet.EventUnknown, fleet.EventActing, fleet.EventActed, fleet.EventNoRule, fleet.EventSuperseded:
 		}
 		if err := q.EventTotalsAdd(ctx, totalOf(p)); err != nil {
 			return fmt.Errorf("count the event: %w", err)
@@ -55,6 +62,15 @@ func (s *Store) ReceiveEvent(ctx context.Context, p EventParams, enqueue EventEn
 		return enqueue(ctx, tx, id)
 	})
 	return row.Key, d, err
+}
+
+// EventTaken reports whether a message of this ID was taken before.
+func (s *Store) EventTaken(ctx context.Context, accountID int64, messageID string) (bool, error) {
+	taken, err := s.q().EventTaken(ctx, db.EventTakenParams{AccountID: accountID, MessageID: messageID})
+	if err != nil {
+		return false, mapError(fmt.Errorf("look for a message: %w", err))
+	}
+	return taken, nil
 }
 
 // row is what is kept. The text is the sender's: it is bounded, and holds nothing that

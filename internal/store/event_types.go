@@ -45,6 +45,7 @@ type EventHookParams struct {
 // EventAccess is what a message is judged by before it is taken.
 type EventAccess struct {
 	AccountID int64
+	Account   string
 	Topics    []string
 	rawHash   []byte
 }
@@ -52,6 +53,7 @@ type EventAccess struct {
 // EventParams is a message that was verified.
 type EventParams struct {
 	AccountID      int64
+	Account        string // its name
 	MessageID      string
 	Key            string // of what happened; empty: unknown, so that it cannot be a duplicate
 	Topic          string
@@ -68,7 +70,7 @@ type EventParams struct {
 	EventAt        time.Time // zero: the message does not say
 	SentAt         time.Time // likewise
 	Body           []byte
-	Disposition    fleet.EventDisposition // received, empty or unknown
+	Disposition    fleet.EventDisposition // received, empty, unknown or subscription
 }
 
 // Event is one message that was taken; the API's JSON. What it does not say is empty.

@@ -1053,6 +1053,27 @@ func (q *Queries) EventSince(ctx context.Context, arg EventSinceParams) ([]Event
 	return items, nil
 }
 
+const eventTaken = `-- name: EventTaken :one
+SELECT EXISTS (
+    SELECT 1
+    FROM events
+    WHERE account_id = $1
+        AND message_id = $2
+)
+`
+
+type EventTakenParams struct {
+	AccountID int64
+	MessageID string
+}
+
+func (q *Queries) EventTaken(ctx context.Context, arg EventTakenParams) (bool, error) {
+	row := q.db.QueryRow(ctx, eventTaken, arg.AccountID, arg.MessageID)
+	var exists bool
+	err := row.Scan(&exists)
+	return exists, err
+}
+
 const eventTotals = `-- name: EventTotals :many
 SELECT
     accounts.name AS account,

@@ -44,6 +44,14 @@ WHERE account_id = @account_id
 ORDER BY message_id = @message_id DESC
 LIMIT 1;
 
+-- name: EventTaken :one
+SELECT EXISTS (
+    SELECT 1
+    FROM events
+    WHERE account_id = @account_id
+        AND message_id = @message_id
+);
+
 -- name: EventInsert :one
 INSERT INTO events (
     key,
