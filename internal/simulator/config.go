@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"fleetd/internal/fleet"
+	"fleetd/internal/simulator/topic"
 )
 
 // RetryAfter says what a 429 tells of when to come back.
@@ -99,6 +100,9 @@ type Config struct {
 	// CodeTTL is how long an authorization code can be used. Default 5 minutes.
 	CodeTTL time.Duration
 
+	// HookRetryDelay is how long after a failed delivery to a hook it is tried again, three times. Default 1 s; SNS takes 20.
+	HookRetryDelay time.Duration
+
 	// HistoryCap is how many requests the history remembers; the counters are of all. Default 200,000.
 	HistoryCap int
 }
@@ -172,6 +176,7 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.RetryAfter, RetryAfterNone)
 	setDefault(&c.CodeTTL, 5*time.Minute)
 	setDefault(&c.HistoryCap, 200_000)
+	setDefault(&c.HookRetryDelay, topic.DefaultRetryDelay)
 	if len(c.Accounts) == 0 {
 		c.Accounts = defaultAccounts()
 	}
@@ -225,7 +230,14 @@ func (c Config) Validate() error {
 	for _, d := range []struct {
 		name  string
 		value time.Duration
-	}{{"latency", c.Latency}, {"enabling-delay", c.EnablingDelay}, {"build-delay", c.BuildDelay}, {"token-ttl", c.TokenTTL}, {"code-ttl", c.CodeTTL}} {
+	}{
+		{"latency", c.Latency},
+		{"enabling-delay", c.EnablingDelay},
+		{"build-delay", c.BuildDelay},
+		{"token-ttl", c.TokenTTL},
+		{"code-ttl", c.CodeTTL},
+		{"hook-retry-delay", c.HookRetryDelay},
+	} {
 		if d.value < 0 {
 			bad("%s: %v: must not be negative", d.name, d.value)
 		}

@@ -22,7 +22,7 @@ type control struct {
 }
 
 func (s *Simulator) controls() []control {
-	return []control{
+	return append([]control{
 		{"GET", "/_sim/{$}", "this list", s.serveIndex},
 		{"GET", "/_sim/history", "requests, oldest first: ?since=N or a time, unit, skill, operation, limit (1000); go on with since=next_since", s.serveHistory},
 		{"GET", "/_sim/state", "true state: ?unit=U (and skill=S), or of all homes: ?skill=S (one each) or none (what is enabled), class, " +
@@ -58,7 +58,7 @@ func (s *Simulator) controls() []control {
 			`-> {"code":"..."}`, s.serveCustomerCode},
 		{"GET", "/_sim/inventory.csv", "the homes, for fleetctl unit import", s.serveInventory},
 		{"POST", "/_sim/codes", `the code server: {"account":"...","unit_id":"...","skill_id":"...","redirect_uri":"..."} -> {"code":"..."}`, s.serveCode},
-	}
+	}, s.eventControls()...)
 }
 
 func (s *Simulator) serveIndex(w http.ResponseWriter, _ *http.Request) {

@@ -169,7 +169,7 @@ func (s *Simulator) Publish(p PublishParams) error {
 		s.publish(k, now)
 	}
 	s.happened(occurrence{
-		event: eventSkillPublish, ok: !p.Fail, skillID: k.id, vendorID: k.product.vendor, requestID: s.uuid(hash(k.key, uint64(now), 'p')), //nolint:gosec // not negative
+		event: EventSkillPublish, ok: !p.Fail, skillID: k.id, vendorID: k.product.vendor, requestID: s.uuid(hash(k.key, uint64(now), 'p')), //nolint:gosec // not negative
 	})
 	return nil
 }

@@ -26,7 +26,8 @@ func TestIndexListsWhatThereIs(t *testing.T) {
 	require.Greater(t, len(index.Controls), 12)
 	for _, control := range index.Controls {
 		require.NotEmpty(t, control.Does)
-		path := strings.NewReplacer("{$}", "", "{unit}", "u", "{skill}", "s", "{client}", "c").Replace(control.Path)
+		path := strings.NewReplacer("{$}", "", "{unit}", "u", "{skill}", "s", "{client}", "c", "{hook}", "hook-1",
+			"{file}", "SimpleNotificationService-1.pem").Replace(control.Path)
 		require.NotEqual(t, http.StatusNotFound, c.do(control.Method, path, `{"no":1}`).Code, path)
 	}
 	require.Equal(t, http.StatusNotFound, c.do("GET", "/_sim/nothing", "").Code)

@@ -59,7 +59,7 @@ type work func(s *Simulator)
 // endpoints lists every operation. A path that has words where another has
 // arguments comes first.
 func endpoints() []endpoint {
-	return slices.Concat(homeEndpoints(), manifestEndpoints(), developerEndpoints(), customerEndpoints())
+	return slices.Concat(homeEndpoints(), manifestEndpoints(), developerEndpoints(), customerEndpoints(), notificationEndpoints())
 }
 
 // router finds endpoints by path and method.

@@ -1,6 +1,7 @@
 package simulator
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -37,12 +38,12 @@ const (
 
 // Operations lists every operation.
 func Operations() []Operation {
-	return []Operation{
+	return slices.Concat([]Operation{
 		OperationGet, OperationList, OperationEnable, OperationDisable, OperationToken, OperationCode,
 		OperationCreateSkill, OperationDeleteSkill, OperationListSkills, OperationSkillStatus, OperationGetManifest, OperationUpdateManifest,
 		OperationDeveloperEnable, OperationDeveloperStatus, OperationDeveloperDisable,
 		OperationAPIEndpoint, OperationCustomerEnable, OperationCustomerStatus, OperationCustomerDisable,
-	}
+	}, notificationOperations())
 }
 
 func (o Operation) write() bool { return o == OperationEnable || o == OperationDisable }

@@ -170,7 +170,7 @@ func (s *Simulator) settleBuild(k *skill, now time.Duration) {
 		s.edit(k, b.stage, b.manifest, now)
 	}
 	s.happened(occurrence{
-		event: eventManifestUpdate, ok: !fails, skillID: k.id, vendorID: p.vendor, requestID: b.requestID,
+		event: EventManifestUpdate, ok: !fails, skillID: k.id, vendorID: p.vendor, requestID: b.requestID,
 	})
 }
 

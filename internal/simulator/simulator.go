@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"fleetd/internal/simulator/topic"
 )
 
 // Simulator is the stand-in. It is an http.Handler; its methods are the same
@@ -16,6 +18,7 @@ type Simulator struct {
 	start  time.Time
 	mux    *http.ServeMux // all but the APIs
 	router router         // the APIs
+	sns    *topic.Service // locks by itself
 
 	mu           sync.Mutex // one lock: a request holds it for a microsecond or two
 	limit        Limit
@@ -37,6 +40,7 @@ type Simulator struct {
 	texts        map[string]string
 	meter        meter
 	counts       counts
+	notices      notifications
 	issued       uint64 // access tokens and refresh tokens, for their texts
 }
 
@@ -48,6 +52,7 @@ func New(cfg Config) *Simulator {
 	}
 	cfg = cfg.withDefaults()
 	s := &Simulator{cfg: cfg, start: time.Now(), grants: map[string]grant{}, router: newRouter(endpoints())}
+	s.sns = topic.New(topic.Config{RetryDelay: cfg.HookRetryDelay, Seed: cfg.Seed})
 	s.limit = Limit{RPS: cfg.RPS, Burst: cfg.Burst}.withDefaults()
 	s.faults, s.rotate, s.buildDelay = cfg.Faults, cfg.RotateRefreshTokens, cfg.BuildDelay
 	for _, a := range cfg.Accounts {
@@ -65,6 +70,8 @@ func (s *Simulator) begin() {
 	s.drifts = nil
 	s.products, s.produced = nil, 0
 	s.associations, s.regions, s.discovery = map[pair]*association{}, map[string]RegionState{}, discovery{}
+	s.notices = notifications{}
+	s.sns.Reset()
 	enabled := slices.Concat(baseSkills(s.cfg.SkillsPerUnit), s.cfg.Enabled)
 	for _, e := range enabled {
 		s.skill(e.SkillID).exists = true
@@ -81,6 +88,8 @@ func (s *Simulator) begin() {
 func (s *Simulator) forget() {
 	now := s.now()
 	s.history = history{limit: s.cfg.HistoryCap}
+	s.notices.events = nil
+	s.sns.Forget()
 	s.counts = counts{since: now, byCode: map[operationCode]uint64{}}
 	s.meter = meter{}
 	s.meter.setLimit(now, s.capacity())
@@ -103,7 +112,7 @@ func (s *Simulator) forget() {
 }
 
 // Reset empties history and counters and fills the buckets. Unless keepState,
-// homes, skills, codes and dice are as at the start too.
+// homes, skills, codes, subscribers, hooks and dice are as at the start too.
 func (s *Simulator) Reset(keepState bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -113,6 +122,9 @@ func (s *Simulator) Reset(keepState bool) {
 	}
 	s.begin()
 }
+
+// Close ends the deliveries to hooks that are under way.
+func (s *Simulator) Close() { s.sns.Close() }
 
 // SetFaults changes how the API misbehaves from now on.
 func (s *Simulator) SetFaults(f Faults) error {
