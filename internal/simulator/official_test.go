@@ -138,7 +138,7 @@ func TestOfficialClients(t *testing.T) {
 
 func TestFaultsOfTheSkillAPIs(t *testing.T) {
 	t.Parallel()
-	c := startDeveloper(t, simulator.Config{})
+	c := newDeveloper(t, simulator.Config{})
 	require.NoError(t, c.sim.SetFaults(simulator.Faults{CutAfter: 1}))
 	require.Zero(t, c.do("POST", "/v1/skills", createBody("First")).Code)
 	require.True(t, last(c.sim.History()).Applied)
@@ -156,7 +156,7 @@ func TestFaultsOfTheSkillAPIs(t *testing.T) {
 
 	// The same seed and the same requests have the same answers, whatever others ask for.
 	answers := func(between func(c *client)) (codes []int) {
-		c := startDeveloper(t, simulator.Config{Seed: 7, Faults: simulator.Faults{ErrorBefore: 0.3, CutBefore: 0.3}})
+		c := newDeveloper(t, simulator.Config{Seed: 7, Faults: simulator.Faults{ErrorBefore: 0.3, CutBefore: 0.3}})
 		for range 50 {
 			codes = append(codes, c.do("GET", vendorQuery, "").Code)
 			between(c)
