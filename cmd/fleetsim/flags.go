@@ -64,6 +64,7 @@ func parse(env func(string) (string, bool), stdout io.Writer, args []string) (op
 	fs.StringVar(&cfg.Accounts[1].VendorID, "vendor-id", cfg.Accounts[1].VendorID, "vendor `ID` of the developer")
 	clientFlags(fs, &cfg.Accounts[2], "customer-", " of the customer")
 	fs.StringVar(&cfg.Accounts[2].Region, "customer-region", cfg.Accounts[2].Region, "`region` that the customer is registered in: na, eu or fe")
+	fs.DurationVar(&cfg.HookRetryDelay, "hook-retry-delay", cfg.HookRetryDelay, "`time` after which a failed delivery to a hook is tried again, three times")
 	fs.IntVar(&cfg.HistoryCap, "history", cfg.HistoryCap, "`requests` that the history remembers; the counters are of all")
 
 	if err := fs.Parse(args); err != nil {
