@@ -138,8 +138,9 @@ func finish(cfg *simulator.Config, preset string, faults, enabled []string) erro
 
 // usage writes every flag with its environment name and default.
 func usage(w io.Writer, fs *flag.FlagSet) {
-	fmt.Fprint(w, "fleetsim serves a stand-in of the residential skill management API, of the skill manifest and\n"+
-		"skill enablement APIs, of Login with Amazon and of a code server on one loopback port. GET /_sim/ lists its own controls.\n\n"+
+	fmt.Fprint(w, "fleetsim serves a stand-in of the residential skill management API, of the skill manifest,\n"+
+		"skill enablement and development notification APIs, of Amazon SNS, of Login with Amazon and of a code server,\n"+
+		"on one loopback port. GET /_sim/ lists its own controls.\n\n"+
 		"Usage: fleetsim [flags]\n\nFlags, each with the environment name behind it and its default:\n")
 	fs.VisitAll(func(f *flag.Flag) {
 		value, text := flag.UnquoteUsage(f)

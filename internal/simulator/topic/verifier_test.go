@@ -30,8 +30,7 @@ func TestMessagesAreJudgedRightlyByTheVerifier(t *testing.T) {
 		if err == nil && m.Type == sns.SubscriptionConfirmation {
 			err = verifier.Confirm(r.Context(), m)
 		}
-		var refusal *sns.Refusal
-		if errors.As(err, &refusal) {
+		if refusal, ok := errors.AsType[*sns.Refusal](err); ok {
 			w.WriteHeader(refusal.Status)
 			verdicts <- refusal.Reason
 			return
