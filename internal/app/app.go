@@ -50,6 +50,10 @@ func Start(ctx context.Context, cfg Config) (_ *App, err error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
+	verifier, err := cfg.verifier()
+	if err != nil {
+		return nil, err
+	}
 	a := &App{cfg: cfg, failed: make(chan error, 1), ready: make(chan struct{})}
 	defer func() {
 		if err != nil {
@@ -78,7 +82,8 @@ func Start(ctx context.Context, cfg Config) (_ *App, err error) {
 	}
 	handler, err := server.New(server.Config{ //nolint:contextcheck // Each request brings its own.
 		Accounts: a.store, Credentials: a.store, Units: a.store, Rollouts: a.store, Desired: a.store, Audits: a.store, Drift: a.store, Tokens: a.store, Log: a.store,
-		Checker: a.runner, Logger: cfg.Logger, Registry: registry, Ready: a.isReady, Version: cfg.Version,
+		Events: a.store, Hooks: a.store, Verifier: verifier, EnqueueEvent: a.runner.EnqueueEvent,
+		Checker: a.runner, APIs: a.runner.Accounts, Logger: cfg.Logger, Registry: registry, Ready: a.isReady, Version: cfg.Version,
 		AuditDefault: a.cfg.auditDefault(),
 	})
 	if err != nil {
@@ -98,8 +103,7 @@ func (a *App) openStore(ctx context.Context) error {
 	if a.pool, err = a.database.Pool(ctx, "fleetd", 24, map[string]string{"plan_cache_mode": "force_custom_plan"}); err != nil {
 		return err
 	}
-	ledger := map[string]string{"plan_cache_mode": "force_custom_plan", "enable_nestloop": "off", "enable_seqscan": "off"}
-	if a.ledger, err = a.database.Pool(ctx, "fleetd ledger", 4, ledger); err != nil {
+	if a.ledger, err = a.database.Pool(ctx, "fleetd ledger", 4, store.LedgerSettings()); err != nil {
 		return err
 	}
 	// What a budget reserves is worth a few hundred milliseconds: its commits need
