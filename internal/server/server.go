@@ -29,6 +29,7 @@ type Config struct {
 	Log         LogStore
 	Checker     AccountChecker
 	APIs        APIs
+	Calls       CallStore
 
 	// Logger gets one line for each request that changed something or failed.
 	Logger *slog.Logger
@@ -102,7 +103,7 @@ func HTTPServer(h http.Handler, logger *slog.Logger) *http.Server {
 
 func (c *Config) validate() error {
 	switch {
-	case c.Accounts == nil, c.Credentials == nil, c.Units == nil, c.Rollouts == nil, c.Desired == nil, c.Audits == nil, c.Drift == nil, c.Tokens == nil, c.Log == nil, c.Checker == nil, c.APIs == nil:
+	case c.Accounts == nil, c.Credentials == nil, c.Units == nil, c.Rollouts == nil, c.Desired == nil, c.Audits == nil, c.Drift == nil, c.Tokens == nil, c.Log == nil, c.Checker == nil, c.APIs == nil, c.Calls == nil:
 		return errors.New("server: a store, the account checker or the clients of the APIs is missing from the configuration")
 	case c.Logger == nil:
 		return errors.New("server: the configuration has no logger")
@@ -130,6 +131,7 @@ func newServer(cfg Config, mux humago.Mux) *server {
 	s.registerAudits()
 	s.registerDrift()
 	s.registerDesired()
+	s.registerSkills()
 	s.registerTokens()
 	s.registerLog()
 	s.registerVersion()
