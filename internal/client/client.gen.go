@@ -520,6 +520,72 @@ func (e SetCredentialParamsKind) Valid() bool {
 	}
 }
 
+// Defines values for GetManifestParamsStage.
+const (
+	GetManifestParamsStageCertified   GetManifestParamsStage = "certified"
+	GetManifestParamsStageDevelopment GetManifestParamsStage = "development"
+	GetManifestParamsStageLive        GetManifestParamsStage = "live"
+)
+
+// Valid indicates whether the value is a known member of the GetManifestParamsStage enum.
+func (e GetManifestParamsStage) Valid() bool {
+	switch e {
+	case GetManifestParamsStageCertified:
+		return true
+	case GetManifestParamsStageDevelopment:
+		return true
+	case GetManifestParamsStageLive:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for UpdateManifestParamsStage.
+const (
+	UpdateManifestParamsStageCertified   UpdateManifestParamsStage = "certified"
+	UpdateManifestParamsStageDevelopment UpdateManifestParamsStage = "development"
+	UpdateManifestParamsStageLive        UpdateManifestParamsStage = "live"
+)
+
+// Valid indicates whether the value is a known member of the UpdateManifestParamsStage enum.
+func (e UpdateManifestParamsStage) Valid() bool {
+	switch e {
+	case UpdateManifestParamsStageCertified:
+		return true
+	case UpdateManifestParamsStageDevelopment:
+		return true
+	case UpdateManifestParamsStageLive:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for GetSkillStatusParamsResource.
+const (
+	HostedSkillDeployment   GetSkillStatusParamsResource = "hostedSkillDeployment"
+	HostedSkillProvisioning GetSkillStatusParamsResource = "hostedSkillProvisioning"
+	InteractionModel        GetSkillStatusParamsResource = "interactionModel"
+	Manifest                GetSkillStatusParamsResource = "manifest"
+)
+
+// Valid indicates whether the value is a known member of the GetSkillStatusParamsResource enum.
+func (e GetSkillStatusParamsResource) Valid() bool {
+	switch e {
+	case HostedSkillDeployment:
+		return true
+	case HostedSkillProvisioning:
+		return true
+	case InteractionModel:
+		return true
+	case Manifest:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ListAuditsParamsState.
 const (
 	ListAuditsParamsStateCanceled             ListAuditsParamsState = "canceled"
@@ -1625,6 +1691,18 @@ type LogEntryList struct {
 	NextCursor string `json:"next_cursor"`
 }
 
+// ManifestUpdate defines model for ManifestUpdate.
+type ManifestUpdate struct {
+	// ETag The entity tag of the manifest that is replaced, as getManifest read it: where another one stands by now, the call is refused with 412. Not given: whatever stands there is replaced.
+	ETag *string `json:"etag,omitempty"`
+
+	// Manifest The whole manifest, an object: what a skill.json holds under manifest.
+	Manifest interface{} `json:"manifest"`
+
+	// Reason Why, for the log.
+	Reason *string `json:"reason,omitempty"`
+}
+
 // NewToken defines model for NewToken.
 type NewToken struct {
 	CreatedAt  time.Time  `json:"created_at"`
@@ -1918,6 +1996,107 @@ type ServerVersion struct {
 	Version string `json:"version"`
 }
 
+// SkillAccepted defines model for SkillAccepted.
+type SkillAccepted struct {
+	// RequestID Amazon's ID of the request.
+	RequestID *string `json:"request_id,omitempty"`
+	SkillID   string  `json:"skill_id"`
+	Stage     string  `json:"stage"`
+}
+
+// SkillCreate defines model for SkillCreate.
+type SkillCreate struct {
+	// Manifest The manifest, an object: what a skill.json holds under manifest.
+	Manifest interface{} `json:"manifest"`
+
+	// Reason Why, for the log.
+	Reason *string `json:"reason,omitempty"`
+}
+
+// SkillCreated defines model for SkillCreated.
+type SkillCreated struct {
+	// RequestID Amazon's ID of the request; empty where an earlier call made the skill.
+	RequestID *string `json:"request_id,omitempty"`
+	SkillID   string  `json:"skill_id"`
+}
+
+// SkillManifest defines model for SkillManifest.
+type SkillManifest struct {
+	// ETag Its version, for updateManifest; empty where the API gave none.
+	ETag string `json:"etag"`
+
+	// Manifest An object, as it came.
+	Manifest interface{} `json:"manifest"`
+
+	// RequestID Amazon's ID of the request.
+	RequestID *string `json:"request_id,omitempty"`
+	SkillID   string  `json:"skill_id"`
+	Stage     string  `json:"stage"`
+}
+
+// SkillMessage defines model for SkillMessage.
+type SkillMessage struct {
+	Code    *string `json:"code,omitempty"`
+	Message string  `json:"message"`
+}
+
+// SkillResourceStatus defines model for SkillResourceStatus.
+type SkillResourceStatus struct {
+	ETag       *string     `json:"etag,omitempty"`
+	LastUpdate SkillUpdate `json:"last_update"`
+	Version    *string     `json:"version,omitempty"`
+}
+
+// SkillState defines model for SkillState.
+type SkillState struct {
+	At time.Time `json:"at"`
+
+	// Ended Everything that was asked for has SUCCEEDED or FAILED.
+	Ended                   bool                            `json:"ended"`
+	HostedSkillDeployment   *SkillResourceStatus            `json:"hosted_skill_deployment,omitempty"`
+	HostedSkillProvisioning *SkillResourceStatus            `json:"hosted_skill_provisioning,omitempty"`
+	InteractionModel        *map[string]SkillResourceStatus `json:"interaction_model,omitempty"`
+	Manifest                *SkillResourceStatus            `json:"manifest,omitempty"`
+	RequestID               *string                         `json:"request_id,omitempty"`
+	SkillID                 string                          `json:"skill_id"`
+}
+
+// SkillStep defines model for SkillStep.
+type SkillStep struct {
+	Errors *[]SkillMessage `json:"errors,omitempty"`
+	Name   string          `json:"name"`
+	State  string          `json:"state"`
+}
+
+// SkillSummary defines model for SkillSummary.
+type SkillSummary struct {
+	Apis              []string          `json:"apis"`
+	Asin              *string           `json:"asin,omitempty"`
+	LastUpdated       *time.Time        `json:"last_updated"`
+	NameByLocale      map[string]string `json:"name_by_locale"`
+	PublicationStatus string            `json:"publication_status"`
+	SkillID           string            `json:"skill_id"`
+	Stage             string            `json:"stage"`
+}
+
+// SkillUpdate defines model for SkillUpdate.
+type SkillUpdate struct {
+	CommitID *string         `json:"commit_id,omitempty"`
+	Errors   *[]SkillMessage `json:"errors,omitempty"`
+	LogURL   *string         `json:"log_url,omitempty"`
+	State    string          `json:"state"`
+	Steps    *[]SkillStep    `json:"steps,omitempty"`
+	Warnings *[]SkillMessage `json:"warnings,omitempty"`
+}
+
+// SummaryList defines model for SummaryList.
+type SummaryList struct {
+	Items []SkillSummary `json:"items"`
+
+	// NextCursor The cursor of the next page; empty on the last.
+	NextCursor string `json:"next_cursor"`
+}
+
 // Target defines model for Target.
 type Target struct {
 	After     *Observation `json:"after"`
@@ -2102,6 +2281,45 @@ type DeleteEventHookParams struct {
 	// Reason Why, for the log.
 	Reason *string `form:"reason,omitempty" json:"reason,omitempty"`
 }
+
+// ListSkillsParams defines parameters for ListSkills.
+type ListSkillsParams struct {
+	// SkillID Only these skills.
+	SkillID *[]string `form:"skill_id,omitempty" json:"skill_id,omitempty"`
+}
+
+// CreateSkillParams defines parameters for CreateSkill.
+type CreateSkillParams struct {
+	// IdempotencyKey Makes a repeated call safe: for 24 hours the same key with the same request gets the first call's answer and changes nothing. After that the key may be forgotten, and the call creates anew.
+	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
+}
+
+// DeleteSkillParams defines parameters for DeleteSkill.
+type DeleteSkillParams struct {
+	// Reason Why, for the log.
+	Reason *string `form:"reason,omitempty" json:"reason,omitempty"`
+}
+
+// GetManifestParamsStage defines parameters for GetManifest.
+type GetManifestParamsStage string
+
+// UpdateManifestParamsStage defines parameters for UpdateManifest.
+type UpdateManifestParamsStage string
+
+// GetSkillStatusParams defines parameters for GetSkillStatus.
+type GetSkillStatusParams struct {
+	// Resource Only these; all when not given.
+	Resource *[]GetSkillStatusParamsResource `form:"resource,omitempty" json:"resource,omitempty"`
+
+	// Wait Seconds to wait for the end of what is asked for: of the manifest, when no resource is.
+	Wait *int64 `form:"wait,omitempty" json:"wait,omitempty"`
+
+	// ETag With wait: the entity tag that an update replaced, so that an end from before it is not taken for its own.
+	ETag *string `form:"etag,omitempty" json:"etag,omitempty"`
+}
+
+// GetSkillStatusParamsResource defines parameters for GetSkillStatus.
+type GetSkillStatusParamsResource string
 
 // ListUnitsParams defines parameters for ListUnits.
 type ListUnitsParams struct {
@@ -2484,6 +2702,12 @@ type SetCredentialJSONRequestBody = CredentialSet
 // SetEventHookJSONRequestBody defines body for SetEventHook for application/json ContentType.
 type SetEventHookJSONRequestBody = EventHookSet
 
+// CreateSkillJSONRequestBody defines body for CreateSkill for application/json ContentType.
+type CreateSkillJSONRequestBody = SkillCreate
+
+// UpdateManifestJSONRequestBody defines body for UpdateManifest for application/json ContentType.
+type UpdateManifestJSONRequestBody = ManifestUpdate
+
 // CreateAuditJSONRequestBody defines body for CreateAudit for application/json ContentType.
 type CreateAuditJSONRequestBody = AuditRequest
 
@@ -2678,6 +2902,67 @@ func (c *Client) SetEventHook(ctx context.Context, name string, body SetEventHoo
 		return nil, err
 	}
 	return receive[EventHook](ctx, c, r)
+}
+
+// ListSkills calls GET /api/v1/accounts/{name}/skills: list the skills of the account's vendor, an entry for each stage.
+func (c *Client) ListSkills(ctx context.Context, name string, params ListSkillsParams) (*Response[SummaryList], error) {
+	r := newRequest("listSkills", http.MethodGet, "/api/v1/accounts/{name}/skills", "name", text(name))
+	if params.SkillID != nil {
+		r.addQuery("skill_id", true, *params.SkillID)
+	}
+	return receive[SummaryList](ctx, c, r)
+}
+
+// CreateSkill calls POST /api/v1/accounts/{name}/skills: create a skill from a manifest.
+func (c *Client) CreateSkill(ctx context.Context, name string, params CreateSkillParams, body CreateSkillJSONRequestBody) (*Response[SkillCreated], error) {
+	r := newRequest("createSkill", http.MethodPost, "/api/v1/accounts/{name}/skills", "name", text(name))
+	if params.IdempotencyKey != nil {
+		r.header.Set("Idempotency-Key", text(*params.IdempotencyKey))
+	}
+	if err := r.setJSON(body); err != nil {
+		return nil, err
+	}
+	return receive[SkillCreated](ctx, c, r)
+}
+
+// DeleteSkill calls DELETE /api/v1/accounts/{name}/skills/{skill_id}: delete a skill with its interaction model.
+func (c *Client) DeleteSkill(ctx context.Context, name string, skillID string, params DeleteSkillParams) error {
+	r := newRequest("deleteSkill", http.MethodDelete, "/api/v1/accounts/{name}/skills/{skill_id}", "name", text(name), "skill_id", text(skillID))
+	if params.Reason != nil {
+		r.addQuery("reason", false, *params.Reason)
+	}
+	_, err := receive[struct{}](ctx, c, r)
+	return err
+}
+
+// GetManifest calls GET /api/v1/accounts/{name}/skills/{skill_id}/stages/{stage}/manifest: read the manifest of a skill at a stage, with its entity tag.
+func (c *Client) GetManifest(ctx context.Context, name string, skillID string, stage GetManifestParamsStage) (*Response[SkillManifest], error) {
+	r := newRequest("getManifest", http.MethodGet, "/api/v1/accounts/{name}/skills/{skill_id}/stages/{stage}/manifest", "name", text(name), "skill_id", text(skillID), "stage", text(stage))
+	return receive[SkillManifest](ctx, c, r)
+}
+
+// UpdateManifest calls PUT /api/v1/accounts/{name}/skills/{skill_id}/stages/{stage}/manifest: replace the manifest of a skill at a stage.
+func (c *Client) UpdateManifest(ctx context.Context, name string, skillID string, stage UpdateManifestParamsStage, body UpdateManifestJSONRequestBody) (*Response[SkillAccepted], error) {
+	r := newRequest("updateManifest", http.MethodPut, "/api/v1/accounts/{name}/skills/{skill_id}/stages/{stage}/manifest", "name", text(name), "skill_id", text(skillID), "stage", text(stage))
+	if err := r.setJSON(body); err != nil {
+		return nil, err
+	}
+	return receive[SkillAccepted](ctx, c, r)
+}
+
+// GetSkillStatus calls GET /api/v1/accounts/{name}/skills/{skill_id}/status: say how the last changes of a skill went.
+func (c *Client) GetSkillStatus(ctx context.Context, name string, skillID string, params GetSkillStatusParams) (*Response[SkillState], error) {
+	r := newRequest("getSkillStatus", http.MethodGet, "/api/v1/accounts/{name}/skills/{skill_id}/status", "name", text(name), "skill_id", text(skillID))
+	if params.Resource != nil {
+		r.addQuery("resource", true, *params.Resource)
+	}
+	if params.Wait != nil {
+		r.addQuery("wait", false, *params.Wait)
+	}
+	if params.ETag != nil {
+		r.addQuery("etag", false, *params.ETag)
+	}
+	return receive[SkillState](ctx, c, r)
 }
 
 // ListUnits calls GET /api/v1/accounts/{name}/units: list an account's units by property.
