@@ -130,6 +130,8 @@ func newServer(cfg Config, mux humago.Mux) *server {
 	s.registerAudits()
 	s.registerDrift()
 	s.registerDesired()
+	s.registerEnablement()
+	s.registerSubscribers()
 	s.registerTokens()
 	s.registerLog()
 	s.registerVersion()
