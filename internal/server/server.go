@@ -140,6 +140,8 @@ func newServer(cfg Config, mux humago.Mux) *server {
 	s.registerDesired()
 	s.registerEvents()
 	s.registerSkills()
+	s.registerEnablement()
+	s.registerSubscribers()
 	s.registerTokens()
 	s.registerLog()
 	s.registerVersion()
