@@ -17,6 +17,7 @@ type Account struct {
 	CodeURL         string         `json:"code_url"`
 	RedirectURIs    []string       `json:"redirect_uris"`
 	ProtectedSkills []string       `json:"protected_skills"`
+	Countries       []string       `json:"countries"` // where its homes are, ISO 3166-1 alpha-2
 	ClientID        string         `json:"client_id"`
 	State           string         `json:"state"`        // ready or unauthorized
 	StateReason     string         `json:"state_reason"` // what is wrong and how to mend it
@@ -48,7 +49,8 @@ type AccountParams struct {
 	CodeURL         string
 	RedirectURIs    []string
 	ProtectedSkills []string
-	Reason          string // why, for the log
+	Countries       []string // where its homes are, ISO 3166-1 alpha-2
+	Reason          string   // why, for the log
 }
 
 // AccountPatch changes an account; nil leaves a field as it is.
@@ -65,6 +67,7 @@ type AccountPatch struct {
 	CodeURL         *string
 	RedirectURIs    []string // empty but not nil: none
 	ProtectedSkills []string // likewise
+	Countries       []string // likewise
 	Reason          string   // why, for the log
 }
 
