@@ -230,6 +230,7 @@ func (e IgnoreBodyKind) Valid() bool {
 const (
 	Conflict        ProblemCode = "conflict"
 	Forbidden       ProblemCode = "forbidden"
+	InDoubt         ProblemCode = "in_doubt"
 	Internal        ProblemCode = "internal"
 	Invalid         ProblemCode = "invalid"
 	NotFound        ProblemCode = "not_found"
@@ -244,6 +245,8 @@ func (e ProblemCode) Valid() bool {
 	case Conflict:
 		return true
 	case Forbidden:
+		return true
+	case InDoubt:
 		return true
 	case Internal:
 		return true

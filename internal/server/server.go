@@ -28,6 +28,7 @@ type Config struct {
 	Tokens      TokenStore
 	Log         LogStore
 	Checker     AccountChecker
+	APIs        APIs
 
 	// Logger gets one line for each request that changed something or failed.
 	Logger *slog.Logger
@@ -101,8 +102,8 @@ func HTTPServer(h http.Handler, logger *slog.Logger) *http.Server {
 
 func (c *Config) validate() error {
 	switch {
-	case c.Accounts == nil, c.Credentials == nil, c.Units == nil, c.Rollouts == nil, c.Desired == nil, c.Audits == nil, c.Drift == nil, c.Tokens == nil, c.Log == nil, c.Checker == nil:
-		return errors.New("server: a store or the account checker is missing from the configuration")
+	case c.Accounts == nil, c.Credentials == nil, c.Units == nil, c.Rollouts == nil, c.Desired == nil, c.Audits == nil, c.Drift == nil, c.Tokens == nil, c.Log == nil, c.Checker == nil, c.APIs == nil:
+		return errors.New("server: a store, the account checker or the clients of the APIs is missing from the configuration")
 	case c.Logger == nil:
 		return errors.New("server: the configuration has no logger")
 	case c.Registry == nil:

@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
+	"fleetd/internal/apis"
 	"fleetd/internal/fleet"
 	"fleetd/internal/postgres/pgtest"
 	"fleetd/internal/server"
@@ -32,6 +33,9 @@ type fixture struct {
 	tokens map[string]string // by role, and "none", "revoked", "expired"
 	log    *syncBuffer
 	ready  func(context.Context) error
+
+	developer *apis.Developer // nil: the account has no such credential
+	customer  *apis.Customer
 }
 
 // syncBuffer is a log that a test may read while requests write.
@@ -67,6 +71,22 @@ func (c checker) Check(ctx context.Context, account string) (store.AccountCheck,
 	}, nil
 }
 
+// Developer is what the test gave the account acme.
+func (f *fixture) Developer(_ context.Context, account string) (*apis.Developer, error) {
+	if f.developer == nil {
+		return nil, fleet.Conflictf("account %s has no developer credential", account)
+	}
+	return f.developer, nil
+}
+
+// Customer is what the test gave the account acme.
+func (f *fixture) Customer(_ context.Context, account string) (*apis.Customer, error) {
+	if f.customer == nil {
+		return nil, fleet.Conflictf("account %s has no customer credential", account)
+	}
+	return f.customer, nil
+}
+
 func newFixture(t *testing.T) *fixture {
 	t.Helper()
 	pool := pgtest.Pool(t)
@@ -92,7 +112,7 @@ func newFixture(t *testing.T) *fixture {
 	_, err = pool.Exec(t.Context(), "DELETE FROM log_entries")
 	require.NoError(t, err)
 	handler, err := server.New(server.Config{
-		Accounts: f.store, Credentials: f.store, Units: f.store, Rollouts: f.store, Desired: f.store, Audits: f.store, Drift: f.store, Tokens: f.store, Log: f.store, Checker: checker{f.store},
+		Accounts: f.store, Credentials: f.store, Units: f.store, Rollouts: f.store, Desired: f.store, Audits: f.store, Drift: f.store, Tokens: f.store, Log: f.store, Checker: checker{f.store}, APIs: f,
 		Logger:   slog.New(slog.NewJSONHandler(f.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Registry: prometheus.NewRegistry(),
 		Ready: func(ctx context.Context) error {
