@@ -57,7 +57,9 @@ type Runner struct {
 	auditing *AuditControl
 	audits   *Audits
 	schedule *Scheduler
-	river    *river.Client[pgx.Tx]
+
+	preflights *Preflights
+	river      *river.Client[pgx.Tx]
 
 	loops   sync.WaitGroup
 	release context.CancelFunc // of the control loop
@@ -74,6 +76,7 @@ func NewRunner(ctx context.Context, cfg RunnerConfig) (*Runner, error) {
 	}
 	cfg.Accounts.Added = r.addQueue
 	r.Accounts = NewAccounts(cfg.Accounts)
+	r.preflights = NewPreflights(cfg.Store, r.Accounts, cfg.Logger)
 	r.control = NewControl(cfg.Store, r.Lease, r.Accounts, cfg.MaxInFlight, cfg.Logger)
 	r.Lease.onSeen = r.control.Wake
 	r.targets = NewTargets(cfg.Store, r.Lease, r.Accounts, cfg.Logger, r.control.Wake)

@@ -84,3 +84,12 @@ func (s Skill) at(stage fleet.Stage) (Listed, bool) {
 	}
 	return Listed{}, false
 }
+
+// Query asks for a preflight. Countries and link mode are the account's.
+type Query struct {
+	Account string
+	Action  fleet.Action
+	SkillID string
+	Stage   fleet.Stage
+	Why     Why
+}
