@@ -98,8 +98,7 @@ func (a *App) openStore(ctx context.Context) error {
 	if a.pool, err = a.database.Pool(ctx, "fleetd", 24, map[string]string{"plan_cache_mode": "force_custom_plan"}); err != nil {
 		return err
 	}
-	ledger := map[string]string{"plan_cache_mode": "force_custom_plan", "enable_nestloop": "off", "enable_seqscan": "off"}
-	if a.ledger, err = a.database.Pool(ctx, "fleetd ledger", 4, ledger); err != nil {
+	if a.ledger, err = a.database.Pool(ctx, "fleetd ledger", 4, store.LedgerSettings()); err != nil {
 		return err
 	}
 	// What a budget reserves is worth a few hundred milliseconds: its commits need

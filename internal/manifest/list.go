@@ -64,7 +64,10 @@ func (c *Client) Page(ctx context.Context, p PageParams) (Page, error) {
 	if err != nil {
 		return Page{}, err
 	}
-	page, _, err := c.page(ctx, query)
+	page, cut, err := c.page(ctx, query)
+	if err == nil && cut {
+		return Page{}, moreNowhere(page)
+	}
 	return page, err
 }
 
@@ -121,7 +124,7 @@ func (c *Client) List(ctx context.Context, vendorID string) ([]Summary, error) {
 		case err != nil:
 			return nil, err
 		case cut:
-			return nil, listError(page.RequestID, "page %d says that there is more, and not where, so the list is not known", n+1)
+			return nil, moreNowhere(page)
 		}
 		all.add(page.Skills)
 		if page.NextToken == "" {
@@ -189,6 +192,10 @@ func listError(requestID, format string, args ...any) error {
 		API: API, Operation: OpList, Status: http.StatusOK, RequestID: requestID,
 		Err: fmt.Errorf("%w: "+format, append([]any{remote.ErrUnreadable}, args...)...),
 	}
+}
+
+func moreNowhere(page Page) error {
+	return listError(page.RequestID, "the page says that there is more, and not where, so the list is not known")
 }
 
 // merged is summaries without repetition.
