@@ -19,6 +19,9 @@ import (
 // a developer API is, or because it pushes back.
 const preflightTime = 8 * time.Second
 
+// preflightsAtOnce bounds how many changes are checked side by side.
+const preflightsAtOnce = 8
+
 // skillAPI is what a preflight asks of the APIs that the developer credential opens. What
 // is not there is an answer; an error is no answer.
 type skillAPI interface {
@@ -46,15 +49,34 @@ type Preflights struct {
 	open func(ctx context.Context, account string) (skillAPI, error)
 }
 
-// Run makes every check of one change, reading only. It fails for an account that does not
-// exist or a database that does not answer, and never for what an API did: that is
-// not_checked, with why. Without a developer credential no request is made.
-func (c *Preflights) Run(ctx context.Context, q preflight.Query) (preflight.Report, error) {
+// Run makes every check of each change, reading only, and answers in their order. It fails
+// for an account that does not exist or a database that does not answer, and never for
+// what an API did: that is not_checked, with why. Without a developer credential no request
+// is made. All of it together takes preflightTime at most, and what the database needs.
+func (c *Preflights) Run(ctx context.Context, queries ...preflight.Query) ([]preflight.Report, error) {
+	asking, cancel := context.WithTimeout(remote.WithClass(ctx, remote.ClassInteractive), preflightTime)
+	defer cancel()
+	reports, errs := make([]preflight.Report, len(queries)), make([]error, len(queries))
+	var wg sync.WaitGroup
+	room := make(chan struct{}, preflightsAtOnce)
+	for i, q := range queries {
+		wg.Go(func() {
+			room <- struct{}{}
+			defer func() { <-room }()
+			reports[i], errs[i] = c.one(ctx, asking, q)
+		})
+	}
+	wg.Wait()
+	return reports, errors.Join(errs...)
+}
+
+// one makes the checks of one change; asking bounds what it asks the APIs.
+func (c *Preflights) one(ctx, asking context.Context, q preflight.Query) (preflight.Report, error) { //nolint:revive // The two are the caller's and what is left of its time.
 	acc, err := c.store.Account(ctx, q.Account)
 	if err != nil {
 		return preflight.Report{}, err
 	}
-	facts, err := c.facts(ctx, q)
+	facts, err := c.facts(ctx, asking, q)
 	if err != nil {
 		return preflight.Report{}, err
 	}
@@ -71,7 +93,7 @@ func (c *Preflights) Run(ctx context.Context, q preflight.Query) (preflight.Repo
 	return r, nil
 }
 
-func (c *Preflights) facts(ctx context.Context, q preflight.Query) (preflight.Facts, error) {
+func (c *Preflights) facts(ctx, asking context.Context, q preflight.Query) (preflight.Facts, error) { //nolint:revive // As in one.
 	api, err := c.open(ctx, q.Account)
 	if known := new(fleet.Error); errors.As(err, &known) && known.Code != fleet.CodeInternal {
 		return preflight.Facts{None: known.Message}, nil
@@ -79,8 +101,6 @@ func (c *Preflights) facts(ctx context.Context, q preflight.Query) (preflight.Fa
 	if err != nil {
 		return preflight.Facts{}, err
 	}
-	asking, cancel := context.WithTimeout(remote.WithClass(ctx, remote.ClassInteractive), preflightTime)
-	defer cancel()
 	facts := gather(asking, api, q, func(ctx context.Context) (bool, error) { return c.store.LinkSeen(ctx, q.Account, q.SkillID) })
 	return facts, ctx.Err() // of the caller, who has gone
 }
@@ -168,14 +188,7 @@ func fact[T any](what string, v T, err error) preflight.Fact[T] {
 	return preflight.Unknown[T](fmt.Sprintf("%s was not read: %s", what, message(err)))
 }
 
-// Preflight checks what stands in the way of a skill before a rollout writes.
-func (r *Runner) Preflight(ctx context.Context, q preflight.Query) (preflight.Report, error) {
-	return r.preflights.Run(ctx, q)
-}
-
-// NewPreflights makes the preflights of the accounts at work.
-func NewPreflights(st *store.Store, accounts *Accounts, logger *slog.Logger) *Preflights {
-	return &Preflights{store: st, logger: logger, open: func(ctx context.Context, account string) (skillAPI, error) {
-		return nil, noAccess(account, fleet.CredentialDeveloper)
-	}}
+// Preflight checks what stands in the way of each change, as Preflights.Run does.
+func (r *Runner) Preflight(ctx context.Context, queries ...preflight.Query) ([]preflight.Report, error) {
+	return r.preflights.Run(ctx, queries...)
 }

@@ -3,6 +3,7 @@ package jobs
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"sync/atomic"
@@ -198,12 +199,39 @@ func preflights(w *world, api skillAPI, err error) *Preflights {
 	}
 }
 
+func run(t *testing.T, c *Preflights, q preflight.Query) preflight.Report {
+	t.Helper()
+	reports, err := c.Run(t.Context(), q)
+	require.NoError(t, err)
+	require.Len(t, reports, 1)
+	return reports[0]
+}
+
+// Of many changes each has its report, in their order.
+func TestManyChangesAreChecked(t *testing.T) {
+	t.Parallel()
+	w := newStore(t)
+	w.account("acme")
+	var queries []preflight.Query
+	for i := range 3 * preflightsAtOnce {
+		queries = append(queries, asked(func(q *preflight.Query) { q.SkillID = fmt.Sprint(i) }))
+	}
+	reports, err := preflights(w, sound(), nil).Run(t.Context(), queries...)
+	require.NoError(t, err)
+	require.Len(t, reports, len(queries))
+	for i, r := range reports {
+		require.Equal(t, fmt.Sprint(i), r.SkillID)
+	}
+	none, err := preflights(w, sound(), nil).Run(t.Context())
+	require.NoError(t, err)
+	require.Empty(t, none)
+}
+
 func TestAPreflightIsKeptWhereSomethingWasSeen(t *testing.T) {
 	t.Parallel()
 	w := newStore(t)
 	w.account("acme")
-	r, err := preflights(w, sound(), nil).Run(t.Context(), asked())
-	require.NoError(t, err)
+	r := run(t, preflights(w, sound(), nil), asked())
 	require.Equal(t, preflight.Pass, r.Result, "%+v", r.Checks)
 	require.Equal(t, preflight.WhyCheck, r.Why)
 	require.False(t, r.CheckedAt.IsZero())
@@ -211,8 +239,7 @@ func TestAPreflightIsKeptWhereSomethingWasSeen(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []preflight.Report{r}, kept)
 
-	none, err := preflights(w, nil, noAccess("acme", fleet.CredentialDeveloper)).Run(t.Context(), asked())
-	require.NoError(t, err)
+	none := run(t, preflights(w, nil, noAccess("acme", fleet.CredentialDeveloper)), asked())
 	require.Equal(t, preflight.NotChecked, none.Result)
 	require.Contains(t, none.Message, "fleetctl account credential set acme --kind developer")
 	kept, err = w.store.Preflights(t.Context(), "acme", skill)
@@ -226,10 +253,10 @@ func TestAPreflightIsKeptWhereSomethingWasSeen(t *testing.T) {
 	gone, cancel := context.WithCancel(t.Context())
 	api := sound()
 	api.enabledErr = errors.New("gone")
-	run := preflights(w, api, nil)
-	open := run.open
-	run.open = func(ctx context.Context, a string) (skillAPI, error) { cancel(); return open(ctx, a) }
-	_, err = run.Run(gone, asked())
+	away := preflights(w, api, nil)
+	open := away.open
+	away.open = func(ctx context.Context, a string) (skillAPI, error) { cancel(); return open(ctx, a) }
+	_, err = away.Run(gone, asked())
 	require.ErrorIs(t, err, context.Canceled, "the caller has gone")
 }
 
@@ -242,8 +269,7 @@ func TestAPreflightKnowsItsAccount(t *testing.T) {
 	require.NoError(t, err)
 	api := sound()
 	api.manifest = preflight.Manifest{Found: true, Countries: []string{"US"}, APIs: []string{"smartHome"}}
-	r, err := preflights(w, api, nil).Run(t.Context(), asked(func(q *preflight.Query) { q.Stage = fleet.StageLive }))
-	require.NoError(t, err)
+	r := run(t, preflights(w, api, nil), asked(func(q *preflight.Query) { q.Stage = fleet.StageLive }))
 	require.Len(t, r.Failed(), 2)
 	require.Equal(t, preflight.Countries, r.Failed()[0].Name)
 	require.Contains(t, r.Failed()[0].Message, "CA")

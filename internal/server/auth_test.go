@@ -61,6 +61,8 @@ var needs = map[string]fleet.Role{
 	"setDesired":          fleet.RoleOperator,
 	"applyDesired":        fleet.RoleOperator,
 	"adoptDesired":        fleet.RoleOperator,
+	"checkSkill":          fleet.RoleViewer,
+	"listSkillChecks":     fleet.RoleViewer,
 }
 
 func TestEveryOperationAsksForItsRole(t *testing.T) {

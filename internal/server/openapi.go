@@ -53,9 +53,9 @@ func (s *server) spec() ([]byte, error) {
 // every type but an object.
 func nullableObjects() map[string][]string {
 	return map[string][]string{
-		"Rollout": {"eta"},
-		"Target":  {"before", "after"},
-		"Audit":   {"slot"}, "Drift": {"desired"},
+		"Rollout": {"eta", "preflight"}, "Plan": {"preflight"},
+		"Target": {"before", "after"},
+		"Audit":  {"slot"}, "Drift": {"desired"},
 	}
 }
 
@@ -67,6 +67,14 @@ func schemaName(t reflect.Type, hint string) string {
 	name := huma.DefaultSchemaNamer(t, hint)
 	if t.PkgPath() == documentPath && name != "Document" {
 		return "Document" + name // A skill or an entry of anything else may come.
+	}
+	switch name {
+	case "Report":
+		return "Preflight"
+	case "Check":
+		return "PreflightCheck"
+	case "ListReport":
+		return "PreflightList"
 	}
 	if item, ok := strings.CutPrefix(name, "List"); ok && item != "" {
 		return item + "List"

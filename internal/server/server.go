@@ -29,6 +29,8 @@ type Config struct {
 	Log         LogStore
 	Checker     AccountChecker
 	APIs        APIs
+	Preflights  Preflights
+	Checks      PreflightStore
 
 	// Logger gets one line for each request that changed something or failed.
 	Logger *slog.Logger
@@ -102,7 +104,7 @@ func HTTPServer(h http.Handler, logger *slog.Logger) *http.Server {
 
 func (c *Config) validate() error {
 	switch {
-	case c.Accounts == nil, c.Credentials == nil, c.Units == nil, c.Rollouts == nil, c.Desired == nil, c.Audits == nil, c.Drift == nil, c.Tokens == nil, c.Log == nil, c.Checker == nil, c.APIs == nil:
+	case c.Accounts == nil, c.Credentials == nil, c.Units == nil, c.Rollouts == nil, c.Desired == nil, c.Audits == nil, c.Drift == nil, c.Tokens == nil, c.Log == nil, c.Checker == nil, c.APIs == nil, c.Preflights == nil, c.Checks == nil:
 		return errors.New("server: a store, the account checker or the clients of the APIs is missing from the configuration")
 	case c.Logger == nil:
 		return errors.New("server: the configuration has no logger")
@@ -124,6 +126,7 @@ func newServer(cfg Config, mux humago.Mux) *server {
 	s.api = humago.New(mux, apiConfig(cfg.Version))
 	s.registerAccounts()
 	s.registerCredentials()
+	s.registerPreflights()
 	s.registerUnits()
 	s.registerRollouts()
 	s.registerRollbacks()
