@@ -18,7 +18,7 @@ import (
 // What stands in the way of the skills is checked before (check), and stops no repair:
 // nobody is there to force it, homes that fail count toward max_failures, and what was
 // checked stays with each rollout. logger warns of what failed.
-func RepairAfterAudit(st *store.Store, check PreflightFunc, logger *slog.Logger) AuditRepairFunc {
+func RepairAfterAudit(st *store.Store, check ChecksFunc, logger *slog.Logger) AuditRepairFunc {
 	return func(ctx context.Context, a store.Audit) (string, error) {
 		p := store.RepairParams{
 			Filter:     store.DriftFilter{Account: a.Account},
@@ -44,13 +44,13 @@ func RepairAfterAudit(st *store.Store, check PreflightFunc, logger *slog.Logger)
 	}
 }
 
-// PreflightFunc checks what stands in the way of each change: Runner.Preflight.
-type PreflightFunc func(ctx context.Context, queries ...preflight.Query) ([]preflight.Report, error)
+// ChecksFunc checks what stands in the way of each change: Runner.Preflight.
+type ChecksFunc func(ctx context.Context, queries ...preflight.Query) ([]preflight.Report, error)
 
 // preflightRepair checks what a repair would make. What cannot be told is left out: the
 // repair itself says what is wrong with it.
 func preflightRepair(
-	ctx context.Context, st *store.Store, p store.RepairParams, check PreflightFunc, logger *slog.Logger,
+	ctx context.Context, st *store.Store, p store.RepairParams, check ChecksFunc, logger *slog.Logger,
 ) map[store.RepairChange]*preflight.Report {
 	changes, err := st.RepairChanges(ctx, p)
 	if err != nil || len(changes) == 0 {

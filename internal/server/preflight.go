@@ -116,13 +116,13 @@ func (s *server) preflight(ctx context.Context, f force, queries ...preflight.Qu
 		}
 	}
 	if len(bad) > 0 && !f.yes {
-		return nil, refused(bad)
+		return nil, checksFailed(bad)
 	}
 	return reports, nil
 }
 
-// refused is the conflict of checks that failed.
-func refused(reports []preflight.Report) error {
+// checksFailed is the conflict of checks that failed.
+func checksFailed(reports []preflight.Report) error {
 	e := &fleet.Error{Code: fleet.CodeConflict}
 	skills := []string{}
 	for _, r := range reports {
