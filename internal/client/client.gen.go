@@ -94,6 +94,45 @@ func (e AccountSetRegion) Valid() bool {
 	}
 }
 
+// Defines values for CheckBodyAction.
+const (
+	CheckBodyActionDisable CheckBodyAction = "disable"
+	CheckBodyActionEnable  CheckBodyAction = "enable"
+)
+
+// Valid indicates whether the value is a known member of the CheckBodyAction enum.
+func (e CheckBodyAction) Valid() bool {
+	switch e {
+	case CheckBodyActionDisable:
+		return true
+	case CheckBodyActionEnable:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for CheckBodyStage.
+const (
+	CheckBodyStageCertification CheckBodyStage = "certification"
+	CheckBodyStageDevelopment   CheckBodyStage = "development"
+	CheckBodyStageLive          CheckBodyStage = "live"
+)
+
+// Valid indicates whether the value is a known member of the CheckBodyStage enum.
+func (e CheckBodyStage) Valid() bool {
+	switch e {
+	case CheckBodyStageCertification:
+		return true
+	case CheckBodyStageDevelopment:
+		return true
+	case CheckBodyStageLive:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for CustomerEnableStage.
 const (
 	CustomerEnableStageDevelopment CustomerEnableStage = "development"
@@ -414,16 +453,16 @@ func (e RepairBodyKind) Valid() bool {
 
 // Defines values for RolloutRequestAction.
 const (
-	Disable RolloutRequestAction = "disable"
-	Enable  RolloutRequestAction = "enable"
+	RolloutRequestActionDisable RolloutRequestAction = "disable"
+	RolloutRequestActionEnable  RolloutRequestAction = "enable"
 )
 
 // Valid indicates whether the value is a known member of the RolloutRequestAction enum.
 func (e RolloutRequestAction) Valid() bool {
 	switch e {
-	case Disable:
+	case RolloutRequestActionDisable:
 		return true
-	case Enable:
+	case RolloutRequestActionEnable:
 		return true
 	default:
 		return false
@@ -991,12 +1030,20 @@ func (e ListTargetsParamsState) Valid() bool {
 	}
 }
 
+// AccessCheck defines model for AccessCheck.
+type AccessCheck struct {
+	Message string `json:"message"`
+	OK      bool   `json:"ok"`
+	What    string `json:"what"`
+}
+
 // Account defines model for Account.
 type Account struct {
 	APIURL          string        `json:"api_url"`
 	Budget          AccountBudget `json:"budget"`
 	ClientID        string        `json:"client_id"`
 	CodeURL         string        `json:"code_url"`
+	Countries       []string      `json:"countries"`
 	CreatedAt       time.Time     `json:"created_at"`
 	LinkMode        string        `json:"link_mode"`
 	Name            string        `json:"name"`
@@ -1019,10 +1066,11 @@ type AccountBudget struct {
 
 // AccountCheck defines model for AccountCheck.
 type AccountCheck struct {
-	Account string    `json:"account"`
-	API     CheckStep `json:"api"`
-	OK      bool      `json:"ok"`
-	Token   CheckStep `json:"token"`
+	Account     string            `json:"account"`
+	API         CheckStep         `json:"api"`
+	Credentials []CredentialCheck `json:"credentials"`
+	OK          bool              `json:"ok"`
+	Token       CheckStep         `json:"token"`
 }
 
 // AccountCreate defines model for AccountCreate.
@@ -1041,6 +1089,9 @@ type AccountCreate struct {
 
 	// CodeURL Where link mode codes asks for one authorization code a write.
 	CodeURL *string `json:"code_url,omitempty"`
+
+	// Countries Where its homes are, ISO 3166 codes of two letters: a skill must be distributed there.
+	Countries *[]string `json:"countries,omitempty"`
 
 	// LinkMode How enabled skills are linked; none when not given.
 	LinkMode *AccountCreateLinkMode `json:"link_mode,omitempty"`
@@ -1105,12 +1156,15 @@ type AccountList struct {
 
 // AccountSet defines model for AccountSet.
 type AccountSet struct {
-	APIURL       *string             `json:"api_url,omitempty"`
-	Burst        *int64              `json:"burst,omitempty"`
-	ClientID     *string             `json:"client_id,omitempty"`
-	ClientSecret *string             `json:"client_secret,omitempty"`
-	CodeURL      *string             `json:"code_url,omitempty"`
-	LinkMode     *AccountSetLinkMode `json:"link_mode,omitempty"`
+	APIURL       *string `json:"api_url,omitempty"`
+	Burst        *int64  `json:"burst,omitempty"`
+	ClientID     *string `json:"client_id,omitempty"`
+	ClientSecret *string `json:"client_secret,omitempty"`
+	CodeURL      *string `json:"code_url,omitempty"`
+
+	// Countries Replaces the list; an empty one clears it.
+	Countries *[]string           `json:"countries,omitempty"`
+	LinkMode  *AccountSetLinkMode `json:"link_mode,omitempty"`
 
 	// ProtectedSkills Replaces the list; an empty one clears it.
 	ProtectedSkills *[]string `json:"protected_skills,omitempty"`
@@ -1253,6 +1307,21 @@ type AuditedUnitList struct {
 	NextCursor string `json:"next_cursor"`
 }
 
+// CheckBody defines model for CheckBody.
+type CheckBody struct {
+	// Action What shall be done; enable when not given.
+	Action *CheckBodyAction `json:"action,omitempty"`
+
+	// Stage live when not given.
+	Stage *CheckBodyStage `json:"stage,omitempty"`
+}
+
+// CheckBodyAction What shall be done; enable when not given.
+type CheckBodyAction string
+
+// CheckBodyStage live when not given.
+type CheckBodyStage string
+
 // CheckStep defines model for CheckStep.
 type CheckStep struct {
 	Message string `json:"message"`
@@ -1269,6 +1338,15 @@ type Counts struct {
 	Skipped   int64 `json:"skipped"`
 	Succeeded int64 `json:"succeeded"`
 	Verifying int64 `json:"verifying"`
+}
+
+// CredentialCheck defines model for CredentialCheck.
+type CredentialCheck struct {
+	Can   []AccessCheck `json:"can"`
+	Kind  string        `json:"kind"`
+	OK    bool          `json:"ok"`
+	Set   bool          `json:"set"`
+	Token CheckStep     `json:"token"`
 }
 
 // CredentialSet defines model for CredentialSet.
@@ -1891,6 +1969,7 @@ type Plan struct {
 	Action      string         `json:"action"`
 	Expected    PlanExpected   `json:"expected"`
 	MaxFailures int64          `json:"max_failures"`
+	Preflight   *Preflight     `json:"preflight"`
 	Price       Price          `json:"price"`
 	Properties  []PlanProperty `json:"properties"`
 	Rate        float64        `json:"rate"`
@@ -1921,6 +2000,35 @@ type PlanProperty struct {
 type PlanWave struct {
 	Index   int64 `json:"index"`
 	Targets int64 `json:"targets"`
+}
+
+// Preflight defines model for Preflight.
+type Preflight struct {
+	Account   string           `json:"account"`
+	Action    string           `json:"action"`
+	CheckedAt time.Time        `json:"checked_at"`
+	Checks    []PreflightCheck `json:"checks"`
+	Forced    bool             `json:"forced"`
+	Message   string           `json:"message"`
+	Result    string           `json:"result"`
+	SkillID   string           `json:"skill_id"`
+	Stage     string           `json:"stage"`
+	Why       string           `json:"why"`
+}
+
+// PreflightCheck defines model for PreflightCheck.
+type PreflightCheck struct {
+	Message string `json:"message"`
+	Name    string `json:"name"`
+	Result  string `json:"result"`
+}
+
+// PreflightList defines model for PreflightList.
+type PreflightList struct {
+	Items []Preflight `json:"items"`
+
+	// NextCursor The cursor of the next page; empty on the last.
+	NextCursor string `json:"next_cursor"`
 }
 
 // Price defines model for Price.
@@ -1994,12 +2102,14 @@ type RepairBody struct {
 
 	// DryRun Show the plans; create nothing.
 	DryRun *bool `json:"dry_run,omitempty"`
+	Force  *bool `json:"force,omitempty"`
 
 	// IDs The findings by ID; all must be open.
 	IDs               *[]string       `json:"ids,omitempty"`
 	Kind              *RepairBodyKind `json:"kind,omitempty"`
 	MaxFailures       *string         `json:"max_failures,omitempty"`
 	ObservationMaxAge *string         `json:"observation_max_age,omitempty"`
+	Paused            *bool           `json:"paused,omitempty"`
 	Property          *string         `json:"property,omitempty"`
 	Reason            *string         `json:"reason,omitempty"`
 	SkillID           *string         `json:"skill_id,omitempty"`
@@ -2040,6 +2150,7 @@ type RollbackBody struct {
 	Canary          *int64     `json:"canary,omitempty"`
 	IncludeOccupied *bool      `json:"include_occupied,omitempty"`
 	MaxFailures     *string    `json:"max_failures,omitempty"`
+	Paused          *bool      `json:"paused,omitempty"`
 	Reason          *string    `json:"reason,omitempty"`
 	Soak            *string    `json:"soak,omitempty"`
 	StartAt         *time.Time `json:"start_at,omitempty"`
@@ -2063,6 +2174,7 @@ type Rollout struct {
 	ID          string     `json:"id"`
 	MaxFailures int64      `json:"max_failures"`
 	Origin      string     `json:"origin"`
+	Preflight   *Preflight `json:"preflight"`
 	Price       Price      `json:"price"`
 	Reason      string     `json:"reason"`
 	Requests    int64      `json:"requests"`
@@ -2095,6 +2207,9 @@ type RolloutRequest struct {
 	// Canary How many units go before all others.
 	Canary *int64 `json:"canary,omitempty"`
 
+	// Force Make it in spite of failed checks; needs a reason.
+	Force *bool `json:"force,omitempty"`
+
 	// IncludeOccupied Write to occupied and linked homes as well.
 	IncludeOccupied *bool `json:"include_occupied,omitempty"`
 
@@ -2103,6 +2218,9 @@ type RolloutRequest struct {
 
 	// ObservationMaxAge How old a known state may be before it is read again: 24h when not given; any: never read before writing.
 	ObservationMaxAge *string `json:"observation_max_age,omitempty"`
+
+	// Paused Make it paused: nothing is released until it is resumed.
+	Paused *bool `json:"paused,omitempty"`
 
 	// Reason Why, for the log.
 	Reason *string `json:"reason,omitempty"`
@@ -2988,6 +3106,9 @@ type SetEventHookJSONRequestBody = EventHookSet
 // CreateSkillJSONRequestBody defines body for CreateSkill for application/json ContentType.
 type CreateSkillJSONRequestBody = SkillCreate
 
+// CheckSkillJSONRequestBody defines body for CheckSkill for application/json ContentType.
+type CheckSkillJSONRequestBody = CheckBody
+
 // EnableSkillJSONRequestBody defines body for EnableSkill for application/json ContentType.
 type EnableSkillJSONRequestBody = ReasonBody
 
@@ -3261,6 +3382,21 @@ func (c *Client) DeleteSkill(ctx context.Context, name string, skillID string, p
 	}
 	_, err := receive[struct{}](ctx, c, r)
 	return err
+}
+
+// ListSkillChecks calls GET /api/v1/accounts/{name}/skills/{skill_id}/check: show what the latest checks of a skill saw, without checking anew.
+func (c *Client) ListSkillChecks(ctx context.Context, name string, skillID string) (*Response[PreflightList], error) {
+	r := newRequest("listSkillChecks", http.MethodGet, "/api/v1/accounts/{name}/skills/{skill_id}/check", "name", text(name), "skill_id", text(skillID))
+	return receive[PreflightList](ctx, c, r)
+}
+
+// CheckSkill calls POST /api/v1/accounts/{name}/skills/{skill_id}/check: check what stands in the way of rolling a skill out.
+func (c *Client) CheckSkill(ctx context.Context, name string, skillID string, body CheckSkillJSONRequestBody) (*Response[Preflight], error) {
+	r := newRequest("checkSkill", http.MethodPost, "/api/v1/accounts/{name}/skills/{skill_id}/check", "name", text(name), "skill_id", text(skillID))
+	if err := r.setJSON(body); err != nil {
+		return nil, err
+	}
+	return receive[Preflight](ctx, c, r)
 }
 
 // DisableSkill calls DELETE /api/v1/accounts/{name}/skills/{skill_id}/stages/{stage}/enablement: disable a stage of a skill for its developer.
@@ -3792,7 +3928,7 @@ func (c *Client) ListRollouts(ctx context.Context, params ListRolloutsParams) (*
 	return receive[RolloutList](ctx, c, r)
 }
 
-// CreateRollout calls POST /api/v1/rollouts: create a rollout, which starts at once unless start_at says when.
+// CreateRollout calls POST /api/v1/rollouts: create a rollout, which starts at once unless start_at says when or it is paused.
 func (c *Client) CreateRollout(ctx context.Context, params CreateRolloutParams, body CreateRolloutJSONRequestBody) (*Response[Rollout], error) {
 	r := newRequest("createRollout", http.MethodPost, "/api/v1/rollouts")
 	if params.IdempotencyKey != nil {

@@ -61,7 +61,9 @@ type Runner struct {
 	auditing *AuditControl
 	audits   *Audits
 	schedule *Scheduler
-	river    *river.Client[pgx.Tx]
+
+	preflights *Preflights
+	river      *river.Client[pgx.Tx]
 
 	loops   sync.WaitGroup
 	release context.CancelFunc // of the control loop
@@ -78,6 +80,7 @@ func NewRunner(ctx context.Context, cfg RunnerConfig) (*Runner, error) {
 	}
 	cfg.Accounts.Added = r.addQueue
 	r.Accounts = NewAccounts(cfg.Accounts)
+	r.preflights = NewPreflights(cfg.Store, r.Accounts, cfg.Logger)
 	r.control = NewControl(cfg.Store, r.Lease, r.Accounts, cfg.MaxInFlight, cfg.Logger)
 	r.Lease.onSeen = r.control.Wake
 	r.targets = NewTargets(cfg.Store, r.Lease, r.Accounts, cfg.Logger, r.control.Wake)
@@ -85,6 +88,9 @@ func NewRunner(ctx context.Context, cfg RunnerConfig) (*Runner, error) {
 	r.audits = NewAudits(cfg.Store, r.Accounts, cfg.Logger, r.auditing.Wake)
 	r.schedule = NewScheduler(cfg.Store, cfg.Audits, nil, cfg.Logger, r.auditing.Wake)
 	workers := river.NewWorkers()
+	if cfg.Preflight == nil {
+		cfg.Preflight = r.preflights.Refresh
+	}
 	events := NewEvents(cfg.Store, cfg.Publications, cfg.Preflight, cfg.Logger)
 	err = errors.Join(river.AddWorkerSafely(workers, r.targets), river.AddWorkerSafely(workers, r.audits), river.AddWorkerSafely(workers, events))
 	if err != nil {

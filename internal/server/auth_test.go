@@ -84,6 +84,8 @@ var needs = map[string]fleet.Role{
 	"getSubscription":       fleet.RoleViewer,
 	"updateSubscription":    fleet.RoleOperator,
 	"deleteSubscription":    fleet.RoleOperator,
+	"checkSkill":            fleet.RoleViewer,
+	"listSkillChecks":       fleet.RoleViewer,
 }
 
 func TestEveryOperationAsksForItsRole(t *testing.T) {
