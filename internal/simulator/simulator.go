@@ -76,7 +76,7 @@ func (s *Simulator) begin() {
 		s.skill(e.SkillID).exists = true
 	}
 	for _, id := range s.cfg.Published {
-		s.produce(s.skill(id), s.cfg.firstVendor())
+		s.adopt(s.skill(id), s.cfg.firstVendor(), s.now())
 		s.publish(s.skill(id), s.now())
 	}
 	s.units = newDirectory(s.cfg, s.extend(&template{}, enabled))
