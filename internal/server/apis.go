@@ -101,10 +101,27 @@ func (p *Problem) fill(e *remote.Error) {
 	default: // 401, 403, 409, and what else it said of the state of things
 		p.Status, p.Code = http.StatusConflict, fleet.CodeConflict
 	}
-	if e.Detail != "" && e.API != residential.API {
-		p.Errors = []ProblemDetail{{Message: e.Detail}} // by the terms of the residential API alone, its words are for the log
-	}
+	p.Errors = spoken(e)
 	p.Title = http.StatusText(p.Status)
+}
+
+// spoken is what the API said, in its own words. Those of the residential API are, by
+// its terms, for the log alone.
+func spoken(e *remote.Error) []ProblemDetail {
+	if e.API == residential.API {
+		return nil
+	}
+	said := []string{e.Detail}
+	if len(e.Violations) > 0 {
+		said = append([]string{e.Message}, e.Violations...)
+	}
+	var all []ProblemDetail
+	for _, words := range said {
+		if words != "" && !e.HTML {
+			all = append(all, ProblemDetail{Message: words})
+		}
+	}
+	return all
 }
 
 // refusedCredential reports whether Login with Amazon gave no token for good.

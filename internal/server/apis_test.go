@@ -106,6 +106,12 @@ func TestProblemsOfAPICalls(t *testing.T) {
 			require.Equal(t, tt.words, words)
 		})
 	}
+	wrong := said(400)
+	wrong.Message, wrong.Violations = "the manifest is wrong", []string{"no icon (A)", "no name"}
+	require.Equal(t, []ProblemDetail{{Message: "the manifest is wrong"}, {Message: "no icon (A)"}, {Message: "no name"}}, problemOf(t.Context(), wrong).Errors)
+	wrong = said(400)
+	wrong.HTML = true
+	require.Empty(t, problemOf(t.Context(), wrong).Errors, "a page is not what the API said")
 	require.Equal(t, http.Header{"Retry-After": {"3"}}, problemOf(t.Context(), tests["throttled"].err).GetHeaders())
 	require.Empty(t, problemOf(t.Context(), errors.New("x")).GetHeaders())
 }

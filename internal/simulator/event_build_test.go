@@ -22,7 +22,7 @@ func TestBuildsSendManifestUpdate(t *testing.T) {
 	for name, status := range map[string]string{"Fine": "SUCCEEDED", "It will FAIL": "FAILED"} {
 		t.Run(status, func(t *testing.T) {
 			t.Parallel()
-			c, _ := startDeveloper(t, simulator.Config{BuildDelay: 20 * time.Millisecond})
+			c, _ := startDevelopers(t, simulator.Config{BuildDelay: 20 * time.Millisecond})
 			b := startInbox(c)
 			subscription := c.subscription(simulator.EventManifestUpdate)
 			b.messages(1)
@@ -50,7 +50,7 @@ func TestBuildsSendManifestUpdate(t *testing.T) {
 func TestBuildsSendTheirEventWhenTheyEndAndNotBefore(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c, _ := startDeveloper(t, simulator.Config{BuildDelay: time.Minute})
+		c, _ := startDevelopers(t, simulator.Config{BuildDelay: time.Minute})
 		c.subscription("AlexaDevelopmentEvent.All")
 		require.Equal(t, http.StatusAccepted, c.do("POST", "/v1/skills", manifestBody("Fine")).Code)
 		time.Sleep(59 * time.Second)
@@ -64,7 +64,7 @@ func TestBuildsSendTheirEventWhenTheyEndAndNotBefore(t *testing.T) {
 
 func TestPublishSendsSkillPublish(t *testing.T) {
 	t.Parallel()
-	c, _ := startDeveloper(t, simulator.Config{})
+	c, _ := startDevelopers(t, simulator.Config{})
 	b := startInbox(c)
 	c.subscription(simulator.EventSkillPublish)
 	b.messages(1)

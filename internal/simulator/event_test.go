@@ -110,7 +110,7 @@ func eventOf(t *testing.T, m map[string]string) (e sdnsEvent) {
 
 func TestSubscriberCreationPublishesAnEmptyObject(t *testing.T) {
 	t.Parallel()
-	c, _ := startDeveloper(t, simulator.Config{})
+	c, _ := startDevelopers(t, simulator.Config{})
 	b := startInbox(c)
 	c.created(subscribersPath, strings.Replace(subscriberBody("elsewhere", vendorID), topic.DefaultARN, topic.DefaultARN+"-2", 1))
 	c.subscriber()
@@ -122,7 +122,7 @@ func TestSubscriberCreationPublishesAnEmptyObject(t *testing.T) {
 
 func TestEventsGoToTheSubscriptionsThatAskForThem(t *testing.T) {
 	t.Parallel()
-	c, other := startDeveloper(t, simulator.Config{})
+	c, other := startDevelopers(t, simulator.Config{})
 	b := startInbox(c)
 	subscriber := c.subscriber()
 	subscribe := func(events ...string) string {
@@ -176,7 +176,7 @@ func TestEventsGoToTheSubscriptionsThatAskForThem(t *testing.T) {
 
 func TestEventControlRefusesWhatMakesNoSense(t *testing.T) {
 	t.Parallel()
-	c, _ := startDeveloper(t, simulator.Config{})
+	c, _ := startDevelopers(t, simulator.Config{})
 	for _, body := range []string{
 		`{"skill_id":"s"}`, `{"name":"Nothing","skill_id":"s"}`, `{"name":"SkillPublish"}`, `{"name":"SkillPublish","skill_id":"s","status":"DONE"}`,
 		`{"name":"SkillPublish","skill_id":"s","topic_arn":"x"}`, `{"name":"SkillPublish","skill_id":"s","subscription_id":"x"}`, `{"label":"SkillPublish"}`,
@@ -198,7 +198,7 @@ func TestEventControlRefusesWhatMakesNoSense(t *testing.T) {
 
 func TestEventsToATopicNeedNoSubscription(t *testing.T) {
 	t.Parallel()
-	c, _ := startDeveloper(t, simulator.Config{})
+	c, _ := startDevelopers(t, simulator.Config{})
 	b := startInbox(c)
 	post[any](b, "/_sim/events", `{"name":"SkillPublish","skill_id":"s","topic_arn":"`+topic.DefaultARN+`"}`)
 	require.Contains(t, eventOf(t, b.messages(1)[0]).Payload.Subscription.SubscriptionID, "amzn1.ask-subscription.")
@@ -206,7 +206,7 @@ func TestEventsToATopicNeedNoSubscription(t *testing.T) {
 
 func TestDeliveriesTellHowMessagesWereAnswered(t *testing.T) {
 	t.Parallel()
-	c, _ := startDeveloper(t, simulator.Config{HookRetryDelay: tick})
+	c, _ := startDevelopers(t, simulator.Config{HookRetryDelay: tick})
 	b := startInbox(c)
 	b.mu.Lock()
 	b.heed = http.StatusForbidden
@@ -241,7 +241,7 @@ func TestDeliveriesTellHowMessagesWereAnswered(t *testing.T) {
 
 func TestResetForgetsSubscribersHooksAndEvents(t *testing.T) {
 	t.Parallel()
-	c, _ := startDeveloper(t, simulator.Config{})
+	c, _ := startDevelopers(t, simulator.Config{})
 	b := startInbox(c)
 	c.subscription(simulator.EventSkillPublish)
 	b.messages(1)

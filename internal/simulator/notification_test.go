@@ -26,8 +26,8 @@ const (
 	absentID          = "amzn1.ask-subscriber.00000000-0000-4000-8000-000000000000"
 )
 
-// startDeveloper is a client with a developer's token, and another one of another vendor.
-func startDeveloper(t *testing.T, cfg simulator.Config) (own, other *client) {
+// startDevelopers is a client with a developer's token, and another one of another vendor.
+func startDevelopers(t *testing.T, cfg simulator.Config) (own, other *client) {
 	t.Helper()
 	cfg.Units, cfg.Properties = 10, 1
 	cfg.Accounts = []simulator.Account{
@@ -119,7 +119,7 @@ func (c *client) notificationOperations() []notificationOperation {
 // answer for the same reasons: 401, 403 of another kind of token, 429, 500 and 503.
 func TestNotificationsStatuses(t *testing.T) {
 	t.Parallel()
-	c, _ := startDeveloper(t, simulator.Config{})
+	c, _ := startDevelopers(t, simulator.Config{})
 	own, enterprise := c.token, c.tokenOf("enterprise")
 	for _, o := range c.notificationOperations() {
 		set := func(f simulator.Faults) { require.NoError(t, c.sim.SetFaults(f)) }
@@ -153,7 +153,7 @@ func TestNotificationsStatuses(t *testing.T) {
 // TestNotificationsSucceed has the success of every operation of seed 003 and what the history says of it.
 func TestNotificationsSucceed(t *testing.T) {
 	t.Parallel()
-	c, _ := startDeveloper(t, simulator.Config{})
+	c, _ := startDevelopers(t, simulator.Config{})
 	want := map[string]int{"POST": http.StatusCreated, "GET": http.StatusOK, "PUT": http.StatusNoContent, "DELETE": http.StatusNoContent}
 	operations := c.notificationOperations()
 	// The subscriber that is deleted last must have lost its new subscription.
@@ -185,7 +185,7 @@ func TestNotificationsSucceed(t *testing.T) {
 // TestNotificationsAsTheOfficialClientCalls has bodies in chunks and no Accept, over TCP.
 func TestNotificationsAsTheOfficialClientCalls(t *testing.T) {
 	t.Parallel()
-	c, _ := startDeveloper(t, simulator.Config{})
+	c, _ := startDevelopers(t, simulator.Config{})
 	server := httptest.NewServer(c.sim)
 	t.Cleanup(server.Close)
 	call := func(method, target, body string) (status int, location, answer string) {

@@ -35,7 +35,7 @@ type subscriberItem struct {
 
 func TestCreateSubscriber(t *testing.T) {
 	t.Parallel()
-	c, _ := startDeveloper(t, simulator.Config{})
+	c, _ := startDevelopers(t, simulator.Config{})
 	good := subscriberBody("one", vendorID)
 	require.Contains(t, c.created(subscribersPath, good), "amzn1.ask-subscriber.")
 	t.Run("of another vendor is 403", func(*testing.T) {
@@ -65,7 +65,7 @@ func TestCreateSubscriber(t *testing.T) {
 
 func TestGetSubscriber(t *testing.T) {
 	t.Parallel()
-	c, other := startDeveloper(t, simulator.Config{})
+	c, other := startDevelopers(t, simulator.Config{})
 	id := c.subscriber()
 	rec := c.do("GET", subscribersPath+"/"+id, "")
 	require.Equal(t, http.StatusOK, rec.Code)
@@ -77,7 +77,7 @@ func TestGetSubscriber(t *testing.T) {
 
 func TestUpdateSubscriber(t *testing.T) {
 	t.Parallel()
-	c, other := startDeveloper(t, simulator.Config{})
+	c, other := startDevelopers(t, simulator.Config{})
 	id := c.subscriber()
 	target := subscribersPath + "/" + id
 	get := func() (item subscriberItem) { return decode[subscriberItem](t, c.do("GET", target, "")) }
@@ -102,7 +102,7 @@ func TestUpdateSubscriber(t *testing.T) {
 
 func TestDeleteSubscriber(t *testing.T) {
 	t.Parallel()
-	c, other := startDeveloper(t, simulator.Config{})
+	c, other := startDevelopers(t, simulator.Config{})
 	id := c.subscriber()
 	target := subscribersPath + "/" + id
 	subscription := c.created(subscriptionsPath, subscriptionBody("one", vendorID, id, simulator.EventSkillPublish))
@@ -115,7 +115,7 @@ func TestDeleteSubscriber(t *testing.T) {
 
 func TestListSubscribers(t *testing.T) {
 	t.Parallel()
-	c, other := startDeveloper(t, simulator.Config{})
+	c, other := startDevelopers(t, simulator.Config{})
 	id := c.subscriber()
 	other.created(subscribersPath, subscriberBody("theirs", otherVendorID))
 	target := subscribersPath + "?vendorId=" + vendorID
@@ -136,7 +136,7 @@ func TestListSubscribers(t *testing.T) {
 // TestListSubscribersPages follows every page, by token and by link, with any size and the faults that pages have.
 func TestListSubscribersPages(t *testing.T) {
 	t.Parallel()
-	c, other := startDeveloper(t, simulator.Config{})
+	c, other := startDevelopers(t, simulator.Config{})
 	var want []string
 	for i := range 57 {
 		want = append(want, c.created(subscribersPath, subscriberBody(fmt.Sprint("n", i), vendorID)))

@@ -24,7 +24,7 @@ type subscriptionItem struct {
 
 func TestCreateSubscription(t *testing.T) {
 	t.Parallel()
-	c, other := startDeveloper(t, simulator.Config{})
+	c, other := startDevelopers(t, simulator.Config{})
 	id := c.subscriber()
 	good := subscriptionBody("one", vendorID, id, simulator.EventSkillPublish)
 	require.Contains(t, c.created(subscriptionsPath, good), "amzn1.ask-subscription.")
@@ -58,7 +58,7 @@ func TestCreateSubscription(t *testing.T) {
 
 func TestGetSubscription(t *testing.T) {
 	t.Parallel()
-	c, other := startDeveloper(t, simulator.Config{})
+	c, other := startDevelopers(t, simulator.Config{})
 	subscriber := c.subscriber()
 	id := c.created(subscriptionsPath, subscriptionBody("one", vendorID, subscriber, "AlexaDevelopmentEvent.ALL"))
 	rec := c.do("GET", subscriptionsPath+"/"+id, "")
@@ -71,7 +71,7 @@ func TestGetSubscription(t *testing.T) {
 
 func TestUpdateSubscription(t *testing.T) {
 	t.Parallel()
-	c, other := startDeveloper(t, simulator.Config{})
+	c, other := startDevelopers(t, simulator.Config{})
 	target := subscriptionsPath + "/" + c.subscription(simulator.EventSkillPublish)
 	get := func() (item subscriptionItem) { return decode[subscriptionItem](t, c.do("GET", target, "")) }
 	require.Equal(t, http.StatusNoContent, c.do("PUT", target, `{"name":"two"}`).Code)
@@ -93,7 +93,7 @@ func TestUpdateSubscription(t *testing.T) {
 
 func TestDeleteSubscription(t *testing.T) {
 	t.Parallel()
-	c, other := startDeveloper(t, simulator.Config{})
+	c, other := startDevelopers(t, simulator.Config{})
 	target := subscriptionsPath + "/" + c.subscription(simulator.EventSkillPublish)
 	other.refuses(http.StatusForbidden, "DELETE", target, "")
 	require.Equal(t, http.StatusNoContent, c.do("DELETE", target, "").Code)
@@ -103,7 +103,7 @@ func TestDeleteSubscription(t *testing.T) {
 
 func TestListSubscriptions(t *testing.T) {
 	t.Parallel()
-	c, other := startDeveloper(t, simulator.Config{})
+	c, other := startDevelopers(t, simulator.Config{})
 	one, two := c.subscriber(), c.subscriber()
 	first := c.created(subscriptionsPath, subscriptionBody("one", vendorID, one, simulator.EventSkillPublish))
 	second := c.created(subscriptionsPath, subscriptionBody("two", vendorID, two, simulator.EventSkillPublish))
