@@ -178,7 +178,7 @@ func testDocumented(t *testing.T, operations []documented) {
 		for status, way := range ways {
 			t.Run(string(d.operation)+"/"+strconv.Itoa(status), func(t *testing.T) {
 				t.Parallel()
-				dev := startDeveloper(t, simulator.Config{})
+				dev := newDeveloper(t, simulator.Config{})
 				skill := dev.create("First")
 				if d.kind == fleet.CredentialCustomer {
 					require.NoError(t, dev.sim.Publish(simulator.PublishParams{SkillID: skill}))

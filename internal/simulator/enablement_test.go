@@ -28,7 +28,7 @@ func (c *client) status3(target string) (put, get, remove int) {
 
 func TestDeveloperEnablesOneStage(t *testing.T) {
 	t.Parallel()
-	c := startDeveloper(t, simulator.Config{})
+	c := newDeveloper(t, simulator.Config{})
 	skill := c.create("First")
 	development, live := enablementOf(skill, "development"), enablementOf(skill, "live")
 	require.Equal(t, http.StatusNotFound, c.do("GET", development, "").Code, "before enable")
@@ -58,7 +58,7 @@ func TestDeveloperEnablesOneStage(t *testing.T) {
 
 func TestDeveloperCannotEnableWhatIsNotReady(t *testing.T) {
 	t.Parallel()
-	c := startDeveloper(t, simulator.Config{BuildDelay: buildDelay})
+	c := newDeveloper(t, simulator.Config{BuildDelay: buildDelay})
 	skill := c.create("Will FAIL")
 	require.Equal(t, http.StatusConflict, c.do("PUT", enablementOf(skill, "development"), "").Code)
 	c.sim.SetBuilds(simulator.BuildsParams{Finish: true})
