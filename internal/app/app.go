@@ -50,6 +50,10 @@ func Start(ctx context.Context, cfg Config) (_ *App, err error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
+	verifier, err := cfg.verifier()
+	if err != nil {
+		return nil, err
+	}
 	a := &App{cfg: cfg, failed: make(chan error, 1), ready: make(chan struct{})}
 	defer func() {
 		if err != nil {
@@ -78,6 +82,7 @@ func Start(ctx context.Context, cfg Config) (_ *App, err error) {
 	}
 	handler, err := server.New(server.Config{ //nolint:contextcheck // Each request brings its own.
 		Accounts: a.store, Credentials: a.store, Units: a.store, Rollouts: a.store, Desired: a.store, Audits: a.store, Drift: a.store, Tokens: a.store, Log: a.store,
+		Events: a.store, Hooks: a.store, Verifier: verifier, EnqueueEvent: a.runner.EnqueueEvent,
 		Checker: a.runner, APIs: a.runner.Accounts, Calls: a.store, Logger: cfg.Logger, Registry: registry, Ready: a.isReady, Version: cfg.Version,
 		AuditDefault: a.cfg.auditDefault(),
 	})

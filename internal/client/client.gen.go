@@ -142,6 +142,54 @@ func (e DocumentSkillState) Valid() bool {
 	}
 }
 
+// Defines values for EventRuleRequestAction.
+const (
+	HaltRollouts     EventRuleRequestAction = "halt_rollouts"
+	RefreshPreflight EventRuleRequestAction = "refresh_preflight"
+	ResumeRollout    EventRuleRequestAction = "resume_rollout"
+	StartAudit       EventRuleRequestAction = "start_audit"
+	StartRollout     EventRuleRequestAction = "start_rollout"
+)
+
+// Valid indicates whether the value is a known member of the EventRuleRequestAction enum.
+func (e EventRuleRequestAction) Valid() bool {
+	switch e {
+	case HaltRollouts:
+		return true
+	case RefreshPreflight:
+		return true
+	case ResumeRollout:
+		return true
+	case StartAudit:
+		return true
+	case StartRollout:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for EventRuleRequestStatus.
+const (
+	EventRuleRequestStatusAny       EventRuleRequestStatus = "any"
+	EventRuleRequestStatusFAILED    EventRuleRequestStatus = "FAILED"
+	EventRuleRequestStatusSUCCEEDED EventRuleRequestStatus = "SUCCEEDED"
+)
+
+// Valid indicates whether the value is a known member of the EventRuleRequestStatus enum.
+func (e EventRuleRequestStatus) Valid() bool {
+	switch e {
+	case EventRuleRequestStatusAny:
+		return true
+	case EventRuleRequestStatusFAILED:
+		return true
+	case EventRuleRequestStatusSUCCEEDED:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for IgnoreBodyCause.
 const (
 	IgnoreBodyCauseChangedOutside IgnoreBodyCause = "changed_outside"
@@ -1437,6 +1485,149 @@ type ETA struct {
 	P90 time.Time `json:"p90"`
 }
 
+// Event defines model for Event.
+type Event struct {
+	Account        string       `json:"account"`
+	Actions        []EventActed `json:"actions"`
+	Actor          string       `json:"actor"`
+	Disposition    string       `json:"disposition"`
+	DuplicateOf    string       `json:"duplicate_of"`
+	EventAt        *time.Time   `json:"event_at"`
+	ID             string       `json:"id"`
+	Locale         string       `json:"locale"`
+	MessageID      string       `json:"message_id"`
+	Name           string       `json:"name"`
+	ProcessedAt    *time.Time   `json:"processed_at"`
+	RawDelivery    bool         `json:"raw_delivery"`
+	ReceivedAt     time.Time    `json:"received_at"`
+	RequestID      string       `json:"request_id"`
+	ReviewID       string       `json:"review_id"`
+	SentAt         *time.Time   `json:"sent_at"`
+	SkillID        string       `json:"skill_id"`
+	Status         string       `json:"status"`
+	SubscriptionID string       `json:"subscription_id"`
+	Topic          string       `json:"topic"`
+	VendorID       string       `json:"vendor_id"`
+}
+
+// EventActed defines model for EventActed.
+type EventActed struct {
+	Action   string     `json:"action"`
+	Argument string     `json:"argument"`
+	EndedAt  *time.Time `json:"ended_at"`
+	Message  string     `json:"message"`
+	Rule     string     `json:"rule"`
+	State    string     `json:"state"`
+}
+
+// EventDetail defines model for EventDetail.
+type EventDetail struct {
+	Account        string       `json:"account"`
+	Actions        []EventActed `json:"actions"`
+	Actor          string       `json:"actor"`
+	Body           interface{}  `json:"body"`
+	Disposition    string       `json:"disposition"`
+	DuplicateOf    string       `json:"duplicate_of"`
+	EventAt        *time.Time   `json:"event_at"`
+	ID             string       `json:"id"`
+	Locale         string       `json:"locale"`
+	MessageID      string       `json:"message_id"`
+	Name           string       `json:"name"`
+	ProcessedAt    *time.Time   `json:"processed_at"`
+	RawDelivery    bool         `json:"raw_delivery"`
+	ReceivedAt     time.Time    `json:"received_at"`
+	RequestID      string       `json:"request_id"`
+	ReviewID       string       `json:"review_id"`
+	SentAt         *time.Time   `json:"sent_at"`
+	SkillID        string       `json:"skill_id"`
+	Status         string       `json:"status"`
+	SubscriptionID string       `json:"subscription_id"`
+	Topic          string       `json:"topic"`
+	VendorID       string       `json:"vendor_id"`
+}
+
+// EventHook defines model for EventHook.
+type EventHook struct {
+	Account   string    `json:"account"`
+	CreatedAt time.Time `json:"created_at"`
+	Path      string    `json:"path"`
+	RawSecret bool      `json:"raw_secret"`
+	Topics    []string  `json:"topics"`
+	UpdatedAt time.Time `json:"updated_at"`
+}
+
+// EventHookSet defines model for EventHookSet.
+type EventHookSet struct {
+	// RawSecret What raw messages, which are not signed, must come with: the password in the URL that is subscribed. Kept as a hash, never shown. Empty: raw messages are refused. Not given: as it is.
+	RawSecret *string `json:"raw_secret,omitempty"`
+
+	// Reason Why, for the log.
+	Reason *string `json:"reason,omitempty"`
+
+	// Topics ARNs of the SNS topics that events are taken from.
+	Topics []string `json:"topics"`
+}
+
+// EventList defines model for EventList.
+type EventList struct {
+	Items []Event `json:"items"`
+
+	// NextCursor The cursor of the next page; empty on the last.
+	NextCursor string `json:"next_cursor"`
+}
+
+// EventRule defines model for EventRule.
+type EventRule struct {
+	Account   string    `json:"account"`
+	Action    string    `json:"action"`
+	Argument  string    `json:"argument"`
+	CreatedAt time.Time `json:"created_at"`
+	CreatedBy string    `json:"created_by"`
+	Event     string    `json:"event"`
+	ID        string    `json:"id"`
+	Reason    string    `json:"reason"`
+	SkillID   string    `json:"skill_id"`
+	Status    string    `json:"status"`
+}
+
+// EventRuleList defines model for EventRuleList.
+type EventRuleList struct {
+	Items []EventRule `json:"items"`
+
+	// NextCursor The cursor of the next page; empty on the last.
+	NextCursor string `json:"next_cursor"`
+}
+
+// EventRuleRequest defines model for EventRuleRequest.
+type EventRuleRequest struct {
+	// Account The account whose events the rule is for.
+	Account string `json:"account"`
+
+	// Action What is done.
+	Action EventRuleRequestAction `json:"action"`
+
+	// Argument The rollout of resume_rollout and start_rollout; the selector of start_audit (all when not given).
+	Argument *string `json:"argument,omitempty"`
+
+	// Event The event, whole or what stands after the dot, such as SkillPublish; any or empty: every one that is known.
+	Event *string `json:"event,omitempty"`
+
+	// Reason Why, for the log.
+	Reason *string `json:"reason,omitempty"`
+
+	// SkillID The event's skill, or any. Not given: that of the rollout, else any.
+	SkillID *string `json:"skill_id,omitempty"`
+
+	// Status The event's status. Not given: SUCCEEDED for what sets a rollout going, else any.
+	Status *EventRuleRequestStatus `json:"status,omitempty"`
+}
+
+// EventRuleRequestAction What is done.
+type EventRuleRequestAction string
+
+// EventRuleRequestStatus The event's status. Not given: SUCCEEDED for what sets a rollout going, else any.
+type EventRuleRequestStatus string
+
 // IgnoreBody defines model for IgnoreBody.
 type IgnoreBody struct {
 	Account *string          `json:"account,omitempty"`
@@ -2085,6 +2276,12 @@ type GetCredentialParamsKind string
 // SetCredentialParamsKind defines parameters for SetCredential.
 type SetCredentialParamsKind string
 
+// DeleteEventHookParams defines parameters for DeleteEventHook.
+type DeleteEventHookParams struct {
+	// Reason Why, for the log.
+	Reason *string `form:"reason,omitempty" json:"reason,omitempty"`
+}
+
 // ListSkillsParams defines parameters for ListSkills.
 type ListSkillsParams struct {
 	// SkillID Only these skills.
@@ -2349,6 +2546,51 @@ type SummarizeDriftParamsIgnored string
 // SummarizeDriftParamsBy defines parameters for SummarizeDrift.
 type SummarizeDriftParamsBy string
 
+// ListEventRulesParams defines parameters for ListEventRules.
+type ListEventRulesParams struct {
+	// Limit How many items a page holds at most.
+	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The next_cursor of the page before; empty for the first.
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Account Only this account's.
+	Account *string `form:"account,omitempty" json:"account,omitempty"`
+}
+
+// CreateEventRuleParams defines parameters for CreateEventRule.
+type CreateEventRuleParams struct {
+	// IdempotencyKey Makes a repeated call safe: for 24 hours the same key with the same request gets the first call's answer and changes nothing. After that the key may be forgotten, and the call creates anew.
+	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
+}
+
+// DeleteEventRuleParams defines parameters for DeleteEventRule.
+type DeleteEventRuleParams struct {
+	// Reason Why, for the log.
+	Reason *string `form:"reason,omitempty" json:"reason,omitempty"`
+}
+
+// ListEventsParams defines parameters for ListEvents.
+type ListEventsParams struct {
+	// Limit How many items a page holds at most.
+	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The next_cursor of the page before; empty for the first.
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Account Only this account's.
+	Account *string `form:"account,omitempty" json:"account,omitempty"`
+
+	// Name Only events of this name, whole or what stands after the dot.
+	Name *string `form:"name,omitempty" json:"name,omitempty"`
+
+	// SkillID Only those about this skill.
+	SkillID *string `form:"skill_id,omitempty" json:"skill_id,omitempty"`
+
+	// Since Only what came after this event or this time (RFC 3339), oldest first.
+	Since *string `form:"since,omitempty" json:"since,omitempty"`
+}
+
 // ListLogParams defines parameters for ListLog.
 type ListLogParams struct {
 	// Limit How many items a page holds at most.
@@ -2457,6 +2699,9 @@ type SetAuditScheduleJSONRequestBody = AuditScheduleSet
 // SetCredentialJSONRequestBody defines body for SetCredential for application/json ContentType.
 type SetCredentialJSONRequestBody = CredentialSet
 
+// SetEventHookJSONRequestBody defines body for SetEventHook for application/json ContentType.
+type SetEventHookJSONRequestBody = EventHookSet
+
 // CreateSkillJSONRequestBody defines body for CreateSkill for application/json ContentType.
 type CreateSkillJSONRequestBody = SkillCreate
 
@@ -2483,6 +2728,9 @@ type IgnoreDriftJSONRequestBody = IgnoreBody
 
 // RepairDriftJSONRequestBody defines body for RepairDrift for application/json ContentType.
 type RepairDriftJSONRequestBody = RepairBody
+
+// CreateEventRuleJSONRequestBody defines body for CreateEventRule for application/json ContentType.
+type CreateEventRuleJSONRequestBody = EventRuleRequest
 
 // CreateRolloutJSONRequestBody defines body for CreateRollout for application/json ContentType.
 type CreateRolloutJSONRequestBody = RolloutRequest
@@ -2629,6 +2877,31 @@ func (c *Client) SetCredential(ctx context.Context, name string, kind SetCredent
 		return nil, err
 	}
 	return receive[AccountCredential](ctx, c, r)
+}
+
+// DeleteEventHook calls DELETE /api/v1/accounts/{name}/event-hook: take no more events for an account.
+func (c *Client) DeleteEventHook(ctx context.Context, name string, params DeleteEventHookParams) error {
+	r := newRequest("deleteEventHook", http.MethodDelete, "/api/v1/accounts/{name}/event-hook", "name", text(name))
+	if params.Reason != nil {
+		r.addQuery("reason", false, *params.Reason)
+	}
+	_, err := receive[struct{}](ctx, c, r)
+	return err
+}
+
+// GetEventHook calls GET /api/v1/accounts/{name}/event-hook: show from where an account takes events.
+func (c *Client) GetEventHook(ctx context.Context, name string) (*Response[EventHook], error) {
+	r := newRequest("getEventHook", http.MethodGet, "/api/v1/accounts/{name}/event-hook", "name", text(name))
+	return receive[EventHook](ctx, c, r)
+}
+
+// SetEventHook calls PUT /api/v1/accounts/{name}/event-hook: set from where an account takes events.
+func (c *Client) SetEventHook(ctx context.Context, name string, body SetEventHookJSONRequestBody) (*Response[EventHook], error) {
+	r := newRequest("setEventHook", http.MethodPut, "/api/v1/accounts/{name}/event-hook", "name", text(name))
+	if err := r.setJSON(body); err != nil {
+		return nil, err
+	}
+	return receive[EventHook](ctx, c, r)
 }
 
 // ListSkills calls GET /api/v1/accounts/{name}/skills: list the skills of the account's vendor, an entry for each stage.
@@ -2967,6 +3240,79 @@ func (c *Client) SummarizeDrift(ctx context.Context, params SummarizeDriftParams
 		r.addQuery("by", false, *params.By)
 	}
 	return receive[DriftSummary](ctx, c, r)
+}
+
+// ListEventRules calls GET /api/v1/event-rules: list the rules of events.
+func (c *Client) ListEventRules(ctx context.Context, params ListEventRulesParams) (*Response[EventRuleList], error) {
+	r := newRequest("listEventRules", http.MethodGet, "/api/v1/event-rules")
+	if params.Limit != nil {
+		r.addQuery("limit", false, *params.Limit)
+	}
+	if params.Cursor != nil {
+		r.addQuery("cursor", false, *params.Cursor)
+	}
+	if params.Account != nil {
+		r.addQuery("account", false, *params.Account)
+	}
+	return receive[EventRuleList](ctx, c, r)
+}
+
+// CreateEventRule calls POST /api/v1/event-rules: say what is done when an event comes.
+func (c *Client) CreateEventRule(ctx context.Context, params CreateEventRuleParams, body CreateEventRuleJSONRequestBody) (*Response[EventRule], error) {
+	r := newRequest("createEventRule", http.MethodPost, "/api/v1/event-rules")
+	if params.IdempotencyKey != nil {
+		r.header.Set("Idempotency-Key", text(*params.IdempotencyKey))
+	}
+	if err := r.setJSON(body); err != nil {
+		return nil, err
+	}
+	return receive[EventRule](ctx, c, r)
+}
+
+// DeleteEventRule calls DELETE /api/v1/event-rules/{id}: delete a rule of events.
+func (c *Client) DeleteEventRule(ctx context.Context, id string, params DeleteEventRuleParams) error {
+	r := newRequest("deleteEventRule", http.MethodDelete, "/api/v1/event-rules/{id}", "id", text(id))
+	if params.Reason != nil {
+		r.addQuery("reason", false, *params.Reason)
+	}
+	_, err := receive[struct{}](ctx, c, r)
+	return err
+}
+
+// GetEventRule calls GET /api/v1/event-rules/{id}: show a rule of events.
+func (c *Client) GetEventRule(ctx context.Context, id string) (*Response[EventRule], error) {
+	r := newRequest("getEventRule", http.MethodGet, "/api/v1/event-rules/{id}", "id", text(id))
+	return receive[EventRule](ctx, c, r)
+}
+
+// ListEvents calls GET /api/v1/events: list what SNS told of skills, newest first.
+func (c *Client) ListEvents(ctx context.Context, params ListEventsParams) (*Response[EventList], error) {
+	r := newRequest("listEvents", http.MethodGet, "/api/v1/events")
+	if params.Limit != nil {
+		r.addQuery("limit", false, *params.Limit)
+	}
+	if params.Cursor != nil {
+		r.addQuery("cursor", false, *params.Cursor)
+	}
+	if params.Account != nil {
+		r.addQuery("account", false, *params.Account)
+	}
+	if params.Name != nil {
+		r.addQuery("name", false, *params.Name)
+	}
+	if params.SkillID != nil {
+		r.addQuery("skill_id", false, *params.SkillID)
+	}
+	if params.Since != nil {
+		r.addQuery("since", false, *params.Since)
+	}
+	return receive[EventList](ctx, c, r)
+}
+
+// GetEvent calls GET /api/v1/events/{id}: show an event with its message.
+func (c *Client) GetEvent(ctx context.Context, id string) (*Response[EventDetail], error) {
+	r := newRequest("getEvent", http.MethodGet, "/api/v1/events/{id}", "id", text(id))
+	return receive[EventDetail](ctx, c, r)
 }
 
 // ListLog calls GET /api/v1/log: list who did what and why, newest first.

@@ -45,6 +45,10 @@ type RunnerConfig struct {
 	Accounts    AccountsConfig // Added is set by the runner
 	Audits      store.AuditDefault
 	Repair      AuditRepairFunc // after audits whose schedule asks for it; nil: none is automatic
+	// Publications and Preflight are what the rules of events ask; nil: what asks them
+	// is recorded as not available.
+	Publications Publications
+	Preflight    PreflightFunc
 }
 
 // Runner is the work of one process: lease, accounts, control loop and workers.
@@ -81,7 +85,9 @@ func NewRunner(ctx context.Context, cfg RunnerConfig) (*Runner, error) {
 	r.audits = NewAudits(cfg.Store, r.Accounts, cfg.Logger, r.auditing.Wake)
 	r.schedule = NewScheduler(cfg.Store, cfg.Audits, nil, cfg.Logger, r.auditing.Wake)
 	workers := river.NewWorkers()
-	if err := errors.Join(river.AddWorkerSafely(workers, r.targets), river.AddWorkerSafely(workers, r.audits)); err != nil {
+	events := NewEvents(cfg.Store, cfg.Publications, cfg.Preflight, cfg.Logger)
+	err = errors.Join(river.AddWorkerSafely(workers, r.targets), river.AddWorkerSafely(workers, r.audits), river.AddWorkerSafely(workers, events))
+	if err != nil {
 		return nil, fmt.Errorf("register worker: %w", err)
 	}
 	r.river, err = river.NewClient(riverpgxv5.New(cfg.Pool), &river.Config{
@@ -90,7 +96,7 @@ func NewRunner(ctx context.Context, cfg RunnerConfig) (*Runner, error) {
 		ErrorHandler:                panicLog{cfg.Logger},
 		RetryPolicy:                 retryPolicy{},
 		Workers:                     workers,
-		Queues:                      map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: 1}},
+		Queues:                      map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: eventWorkers}},
 		FetchCooldown:               fetchCooldown,
 		FetchPollInterval:           fetchPoll,
 		JobTimeout:                  jobTimeout,

@@ -30,6 +30,11 @@ type Config struct {
 	Checker     AccountChecker
 	APIs        APIs
 	Calls       CallStore
+	Events      EventStore
+	Hooks       HookStore
+	// Verifier judges what comes to the event hooks, and EnqueueEvent gives an event its job.
+	Verifier     MessageVerifier
+	EnqueueEvent store.EventEnqueue
 
 	// Logger gets one line for each request that changed something or failed.
 	Logger *slog.Logger
@@ -85,6 +90,7 @@ func New(cfg Config) (http.Handler, error) {
 	})
 	mux.HandleFunc("GET /healthz", s.healthz)
 	mux.HandleFunc("GET /readyz", s.readyz)
+	mux.Handle("POST "+store.EventHookPath("{account}"), newHooks(s.cfg))
 	mux.Handle("GET /metrics", promhttp.HandlerFor(cfg.Registry, promhttp.HandlerOpts{Registry: cfg.Registry}))
 	return s.outer(mux), nil
 }
@@ -103,8 +109,9 @@ func HTTPServer(h http.Handler, logger *slog.Logger) *http.Server {
 
 func (c *Config) validate() error {
 	switch {
-	case c.Accounts == nil, c.Credentials == nil, c.Units == nil, c.Rollouts == nil, c.Desired == nil, c.Audits == nil, c.Drift == nil, c.Tokens == nil, c.Log == nil, c.Checker == nil, c.APIs == nil, c.Calls == nil:
-		return errors.New("server: a store, the account checker or the clients of the APIs is missing from the configuration")
+	case c.Accounts == nil, c.Credentials == nil, c.Units == nil, c.Rollouts == nil, c.Desired == nil, c.Audits == nil, c.Drift == nil, c.Tokens == nil, c.Log == nil, c.Checker == nil, c.APIs == nil, c.Calls == nil,
+		c.Events == nil, c.Hooks == nil, c.Verifier == nil, c.EnqueueEvent == nil:
+		return errors.New("server: a store, the account checker, the clients of the APIs or what event hooks need is missing from the configuration")
 	case c.Logger == nil:
 		return errors.New("server: the configuration has no logger")
 	case c.Registry == nil:
@@ -132,6 +139,7 @@ func newServer(cfg Config, mux humago.Mux) *server {
 	s.registerDrift()
 	s.registerDesired()
 	s.registerSkills()
+	s.registerEvents()
 	s.registerTokens()
 	s.registerLog()
 	s.registerVersion()

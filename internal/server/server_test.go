@@ -11,13 +11,16 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
 	"fleetd/internal/apis"
 	"fleetd/internal/fleet"
+	"fleetd/internal/notifications/sns"
 	"fleetd/internal/postgres/pgtest"
 	"fleetd/internal/server"
 	"fleetd/internal/store"
@@ -87,6 +90,18 @@ func (f *fixture) Customer(_ context.Context, account string) (*apis.Customer, e
 	return f.customer, nil
 }
 
+// believer takes every message for genuine; its header says what it is.
+type believer struct{}
+
+func (believer) Verify(_ context.Context, d sns.Delivery) (sns.Message, error) {
+	return sns.Message{
+		Type: sns.Type(d.Header.Get("X-Amz-Sns-Message-Type")), MessageID: d.Header.Get("X-Amz-Sns-Message-Id"),
+		TopicARN: d.Header.Get("X-Amz-Sns-Topic-Arn"), Message: d.Body, Timestamp: time.Now(), Raw: d.AllowRaw,
+	}, nil
+}
+
+func (believer) Confirm(context.Context, sns.Message) error { return nil }
+
 func newFixture(t *testing.T) *fixture {
 	t.Helper()
 	pool := pgtest.Pool(t)
@@ -113,6 +128,7 @@ func newFixture(t *testing.T) *fixture {
 	require.NoError(t, err)
 	handler, err := server.New(server.Config{
 		Accounts: f.store, Credentials: f.store, Units: f.store, Rollouts: f.store, Desired: f.store, Audits: f.store, Drift: f.store, Tokens: f.store, Log: f.store, Checker: checker{f.store}, APIs: f, Calls: f.store,
+		Events: f.store, Hooks: f.store, Verifier: believer{}, EnqueueEvent: func(context.Context, pgx.Tx, int64) error { return nil },
 		Logger:   slog.New(slog.NewJSONHandler(f.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Registry: prometheus.NewRegistry(),
 		Ready: func(ctx context.Context) error {

@@ -13,6 +13,8 @@
 //     GET /v1/skills/enablements: the Skill Management API of homes.
 //   - POST /auth/o2/token and /auth/O2/token: the LWA refresh_token grant, form
 //     or JSON body.
+//   - /v0/developmentEvents/subscribers and /subscriptions: skill development
+//     notifications, whose events go to hooks by way of package topic.
 //   - POST /_sim/codes: the code server, an account's code URL.
 //   - /_sim/...: the controls; GET /_sim/ lists them.
 //
@@ -37,6 +39,15 @@
 // The code belongs to that unit, skill and redirect URI, can be used once and is
 // good for five minutes. Errors have another status and {"error": "..."}: 400 for
 // a bad request, 404 for a unit that does not exist, 5xx for a fault.
+//
+// # Events and hooks
+//
+// A hook is an endpoint that is subscribed to a topic (POST /_sim/hooks). An event
+// goes to the topic of each subscriber with a subscription that asks for it, and
+// from there, signed, to the hooks that have confirmed: ManifestUpdate when a build
+// ends, SkillPublish when a skill is published, any other by POST /_sim/events. GET
+// /_sim/events and GET /_sim/deliveries tell what was sent and how it was answered,
+// POST /_sim/deliveries sends what a hook must refuse. Package topic has the rest.
 //
 // # Homes and their fates
 //

@@ -124,17 +124,9 @@ func parseFields(body []byte) (map[string]string, *Refusal) {
 }
 
 // fold maps to one all spellings that encoding/json would take for the same name:
-// it folds as strings.EqualFold does, with the long s and the Kelvin sign.
+// it minds no case, and takes the long s for an s as it takes the Kelvin sign for a k.
 func fold(name string) string {
-	return strings.Map(func(r rune) rune {
-		switch r {
-		case '\u017f':
-			return 's'
-		case '\u212a':
-			return 'k'
-		}
-		return r
-	}, strings.ToLower(name))
+	return strings.ReplaceAll(strings.ToLower(name), "\u017f", "s")
 }
 
 // check refuses values that cannot be those of SNS. All but Message are held to
@@ -169,7 +161,7 @@ func (e *envelope) check() *Refusal {
 		return refuse(ReasonMalformed, "the Timestamp is not one of RFC 3339")
 	}
 	e.timestamp = at.UTC()
-	if e.signature, err = base64.StdEncoding.Strict().DecodeString(e.fields[nameSignature]); err != nil {
+	if e.signature, err = base64.StdEncoding.DecodeString(e.fields[nameSignature]); err != nil {
 		return refuse(ReasonMalformed, "the Signature is not base64")
 	}
 	return nil
