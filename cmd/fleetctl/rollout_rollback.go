@@ -22,6 +22,7 @@ type rolloutRollbackOptions struct {
 	watch           bool
 	timeout         time.Duration
 	yes             bool
+	paused          bool
 	key             string
 }
 

@@ -94,6 +94,45 @@ func (e AccountSetRegion) Valid() bool {
 	}
 }
 
+// Defines values for CheckBodyAction.
+const (
+	CheckBodyActionDisable CheckBodyAction = "disable"
+	CheckBodyActionEnable  CheckBodyAction = "enable"
+)
+
+// Valid indicates whether the value is a known member of the CheckBodyAction enum.
+func (e CheckBodyAction) Valid() bool {
+	switch e {
+	case CheckBodyActionDisable:
+		return true
+	case CheckBodyActionEnable:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for CheckBodyStage.
+const (
+	CheckBodyStageCertification CheckBodyStage = "certification"
+	CheckBodyStageDevelopment   CheckBodyStage = "development"
+	CheckBodyStageLive          CheckBodyStage = "live"
+)
+
+// Valid indicates whether the value is a known member of the CheckBodyStage enum.
+func (e CheckBodyStage) Valid() bool {
+	switch e {
+	case CheckBodyStageCertification:
+		return true
+	case CheckBodyStageDevelopment:
+		return true
+	case CheckBodyStageLive:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for DesiredSetRequestState.
 const (
 	DesiredSetRequestStateCertification DesiredSetRequestState = "certification"
@@ -378,16 +417,16 @@ func (e RepairBodyKind) Valid() bool {
 
 // Defines values for RolloutRequestAction.
 const (
-	Disable RolloutRequestAction = "disable"
-	Enable  RolloutRequestAction = "enable"
+	RolloutRequestActionDisable RolloutRequestAction = "disable"
+	RolloutRequestActionEnable  RolloutRequestAction = "enable"
 )
 
 // Valid indicates whether the value is a known member of the RolloutRequestAction enum.
 func (e RolloutRequestAction) Valid() bool {
 	switch e {
-	case Disable:
+	case RolloutRequestActionDisable:
 		return true
-	case Enable:
+	case RolloutRequestActionEnable:
 		return true
 	default:
 		return false
@@ -835,12 +874,20 @@ func (e ListTargetsParamsState) Valid() bool {
 	}
 }
 
+// AccessCheck defines model for AccessCheck.
+type AccessCheck struct {
+	Message string `json:"message"`
+	OK      bool   `json:"ok"`
+	What    string `json:"what"`
+}
+
 // Account defines model for Account.
 type Account struct {
 	APIURL          string        `json:"api_url"`
 	Budget          AccountBudget `json:"budget"`
 	ClientID        string        `json:"client_id"`
 	CodeURL         string        `json:"code_url"`
+	Countries       []string      `json:"countries"`
 	CreatedAt       time.Time     `json:"created_at"`
 	LinkMode        string        `json:"link_mode"`
 	Name            string        `json:"name"`
@@ -863,10 +910,11 @@ type AccountBudget struct {
 
 // AccountCheck defines model for AccountCheck.
 type AccountCheck struct {
-	Account string    `json:"account"`
-	API     CheckStep `json:"api"`
-	OK      bool      `json:"ok"`
-	Token   CheckStep `json:"token"`
+	Account     string            `json:"account"`
+	API         CheckStep         `json:"api"`
+	Credentials []CredentialCheck `json:"credentials"`
+	OK          bool              `json:"ok"`
+	Token       CheckStep         `json:"token"`
 }
 
 // AccountCreate defines model for AccountCreate.
@@ -885,6 +933,9 @@ type AccountCreate struct {
 
 	// CodeURL Where link mode codes asks for one authorization code a write.
 	CodeURL *string `json:"code_url,omitempty"`
+
+	// Countries Where its homes are, ISO 3166 codes of two letters: a skill must be distributed there.
+	Countries *[]string `json:"countries,omitempty"`
 
 	// LinkMode How enabled skills are linked; none when not given.
 	LinkMode *AccountCreateLinkMode `json:"link_mode,omitempty"`
@@ -949,12 +1000,15 @@ type AccountList struct {
 
 // AccountSet defines model for AccountSet.
 type AccountSet struct {
-	APIURL       *string             `json:"api_url,omitempty"`
-	Burst        *int64              `json:"burst,omitempty"`
-	ClientID     *string             `json:"client_id,omitempty"`
-	ClientSecret *string             `json:"client_secret,omitempty"`
-	CodeURL      *string             `json:"code_url,omitempty"`
-	LinkMode     *AccountSetLinkMode `json:"link_mode,omitempty"`
+	APIURL       *string `json:"api_url,omitempty"`
+	Burst        *int64  `json:"burst,omitempty"`
+	ClientID     *string `json:"client_id,omitempty"`
+	ClientSecret *string `json:"client_secret,omitempty"`
+	CodeURL      *string `json:"code_url,omitempty"`
+
+	// Countries Replaces the list; an empty one clears it.
+	Countries *[]string           `json:"countries,omitempty"`
+	LinkMode  *AccountSetLinkMode `json:"link_mode,omitempty"`
 
 	// ProtectedSkills Replaces the list; an empty one clears it.
 	ProtectedSkills *[]string `json:"protected_skills,omitempty"`
@@ -1097,6 +1151,21 @@ type AuditedUnitList struct {
 	NextCursor string `json:"next_cursor"`
 }
 
+// CheckBody defines model for CheckBody.
+type CheckBody struct {
+	// Action What shall be done; enable when not given.
+	Action *CheckBodyAction `json:"action,omitempty"`
+
+	// Stage live when not given.
+	Stage *CheckBodyStage `json:"stage,omitempty"`
+}
+
+// CheckBodyAction What shall be done; enable when not given.
+type CheckBodyAction string
+
+// CheckBodyStage live when not given.
+type CheckBodyStage string
+
 // CheckStep defines model for CheckStep.
 type CheckStep struct {
 	Message string `json:"message"`
@@ -1113,6 +1182,15 @@ type Counts struct {
 	Skipped   int64 `json:"skipped"`
 	Succeeded int64 `json:"succeeded"`
 	Verifying int64 `json:"verifying"`
+}
+
+// CredentialCheck defines model for CredentialCheck.
+type CredentialCheck struct {
+	Can   []AccessCheck `json:"can"`
+	Kind  string        `json:"kind"`
+	OK    bool          `json:"ok"`
+	Set   bool          `json:"set"`
+	Token CheckStep     `json:"token"`
 }
 
 // CredentialSet defines model for CredentialSet.
@@ -1653,6 +1731,7 @@ type Plan struct {
 	Action      string         `json:"action"`
 	Expected    PlanExpected   `json:"expected"`
 	MaxFailures int64          `json:"max_failures"`
+	Preflight   *Preflight     `json:"preflight"`
 	Price       Price          `json:"price"`
 	Properties  []PlanProperty `json:"properties"`
 	Rate        float64        `json:"rate"`
@@ -1683,6 +1762,35 @@ type PlanProperty struct {
 type PlanWave struct {
 	Index   int64 `json:"index"`
 	Targets int64 `json:"targets"`
+}
+
+// Preflight defines model for Preflight.
+type Preflight struct {
+	Account   string           `json:"account"`
+	Action    string           `json:"action"`
+	CheckedAt time.Time        `json:"checked_at"`
+	Checks    []PreflightCheck `json:"checks"`
+	Forced    bool             `json:"forced"`
+	Message   string           `json:"message"`
+	Result    string           `json:"result"`
+	SkillID   string           `json:"skill_id"`
+	Stage     string           `json:"stage"`
+	Why       string           `json:"why"`
+}
+
+// PreflightCheck defines model for PreflightCheck.
+type PreflightCheck struct {
+	Message string `json:"message"`
+	Name    string `json:"name"`
+	Result  string `json:"result"`
+}
+
+// PreflightList defines model for PreflightList.
+type PreflightList struct {
+	Items []Preflight `json:"items"`
+
+	// NextCursor The cursor of the next page; empty on the last.
+	NextCursor string `json:"next_cursor"`
 }
 
 // Price defines model for Price.
@@ -1756,12 +1864,14 @@ type RepairBody struct {
 
 	// DryRun Show the plans; create nothing.
 	DryRun *bool `json:"dry_run,omitempty"`
+	Force  *bool `json:"force,omitempty"`
 
 	// IDs The findings by ID; all must be open.
 	IDs               *[]string       `json:"ids,omitempty"`
 	Kind              *RepairBodyKind `json:"kind,omitempty"`
 	MaxFailures       *string         `json:"max_failures,omitempty"`
 	ObservationMaxAge *string         `json:"observation_max_age,omitempty"`
+	Paused            *bool           `json:"paused,omitempty"`
 	Property          *string         `json:"property,omitempty"`
 	Reason            *string         `json:"reason,omitempty"`
 	SkillID           *string         `json:"skill_id,omitempty"`
@@ -1802,6 +1912,7 @@ type RollbackBody struct {
 	Canary          *int64     `json:"canary,omitempty"`
 	IncludeOccupied *bool      `json:"include_occupied,omitempty"`
 	MaxFailures     *string    `json:"max_failures,omitempty"`
+	Paused          *bool      `json:"paused,omitempty"`
 	Reason          *string    `json:"reason,omitempty"`
 	Soak            *string    `json:"soak,omitempty"`
 	StartAt         *time.Time `json:"start_at,omitempty"`
@@ -1825,6 +1936,7 @@ type Rollout struct {
 	ID          string     `json:"id"`
 	MaxFailures int64      `json:"max_failures"`
 	Origin      string     `json:"origin"`
+	Preflight   *Preflight `json:"preflight"`
 	Price       Price      `json:"price"`
 	Reason      string     `json:"reason"`
 	Requests    int64      `json:"requests"`
@@ -1857,6 +1969,9 @@ type RolloutRequest struct {
 	// Canary How many units go before all others.
 	Canary *int64 `json:"canary,omitempty"`
 
+	// Force Make it in spite of failed checks; needs a reason.
+	Force *bool `json:"force,omitempty"`
+
 	// IncludeOccupied Write to occupied and linked homes as well.
 	IncludeOccupied *bool `json:"include_occupied,omitempty"`
 
@@ -1865,6 +1980,9 @@ type RolloutRequest struct {
 
 	// ObservationMaxAge How old a known state may be before it is read again: 24h when not given; any: never read before writing.
 	ObservationMaxAge *string `json:"observation_max_age,omitempty"`
+
+	// Paused Make it paused: nothing is released until it is resumed.
+	Paused *bool `json:"paused,omitempty"`
 
 	// Reason Why, for the log.
 	Reason *string `json:"reason,omitempty"`
@@ -2484,6 +2602,9 @@ type SetCredentialJSONRequestBody = CredentialSet
 // SetEventHookJSONRequestBody defines body for SetEventHook for application/json ContentType.
 type SetEventHookJSONRequestBody = EventHookSet
 
+// CheckSkillJSONRequestBody defines body for CheckSkill for application/json ContentType.
+type CheckSkillJSONRequestBody = CheckBody
+
 // CreateAuditJSONRequestBody defines body for CreateAudit for application/json ContentType.
 type CreateAuditJSONRequestBody = AuditRequest
 
@@ -2678,6 +2799,21 @@ func (c *Client) SetEventHook(ctx context.Context, name string, body SetEventHoo
 		return nil, err
 	}
 	return receive[EventHook](ctx, c, r)
+}
+
+// ListSkillChecks calls GET /api/v1/accounts/{name}/skills/{skill_id}/check: show what the latest checks of a skill saw, without checking anew.
+func (c *Client) ListSkillChecks(ctx context.Context, name string, skillID string) (*Response[PreflightList], error) {
+	r := newRequest("listSkillChecks", http.MethodGet, "/api/v1/accounts/{name}/skills/{skill_id}/check", "name", text(name), "skill_id", text(skillID))
+	return receive[PreflightList](ctx, c, r)
+}
+
+// CheckSkill calls POST /api/v1/accounts/{name}/skills/{skill_id}/check: check what stands in the way of rolling a skill out.
+func (c *Client) CheckSkill(ctx context.Context, name string, skillID string, body CheckSkillJSONRequestBody) (*Response[Preflight], error) {
+	r := newRequest("checkSkill", http.MethodPost, "/api/v1/accounts/{name}/skills/{skill_id}/check", "name", text(name), "skill_id", text(skillID))
+	if err := r.setJSON(body); err != nil {
+		return nil, err
+	}
+	return receive[Preflight](ctx, c, r)
 }
 
 // ListUnits calls GET /api/v1/accounts/{name}/units: list an account's units by property.
@@ -3072,7 +3208,7 @@ func (c *Client) ListRollouts(ctx context.Context, params ListRolloutsParams) (*
 	return receive[RolloutList](ctx, c, r)
 }
 
-// CreateRollout calls POST /api/v1/rollouts: create a rollout, which starts at once unless start_at says when.
+// CreateRollout calls POST /api/v1/rollouts: create a rollout, which starts at once unless start_at says when or it is paused.
 func (c *Client) CreateRollout(ctx context.Context, params CreateRolloutParams, body CreateRolloutJSONRequestBody) (*Response[Rollout], error) {
 	r := newRequest("createRollout", http.MethodPost, "/api/v1/rollouts")
 	if params.IdempotencyKey != nil {

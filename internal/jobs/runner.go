@@ -45,10 +45,10 @@ type RunnerConfig struct {
 	Accounts    AccountsConfig // Added is set by the runner
 	Audits      store.AuditDefault
 	Repair      AuditRepairFunc // after audits whose schedule asks for it; nil: none is automatic
-	// Publications and Preflight are what the rules of events ask; nil: what asks them
-	// is recorded as not available.
+	// Publications are what the rules of events ask; nil: what asks them is recorded as
+	// not available.
 	Publications Publications
-	Preflight    PreflightFunc
+	Preflight    PreflightFunc // likewise; nil: the runner's own
 }
 
 // Runner is the work of one process: lease, accounts, control loop and workers.
