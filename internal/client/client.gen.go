@@ -385,6 +385,69 @@ func (e TokenCreateRole) Valid() bool {
 	}
 }
 
+// Defines values for UnignoreBodyCause.
+const (
+	UnignoreBodyCauseChangedOutside UnignoreBodyCause = "changed_outside"
+	UnignoreBodyCauseDesiredChanged UnignoreBodyCause = "desired_changed"
+	UnignoreBodyCauseOccupied       UnignoreBodyCause = "occupied"
+	UnignoreBodyCauseSkillWithdrawn UnignoreBodyCause = "skill_withdrawn"
+	UnignoreBodyCauseUnitNew        UnignoreBodyCause = "unit_new"
+	UnignoreBodyCauseUnitReset      UnignoreBodyCause = "unit_reset"
+	UnignoreBodyCauseUnknown        UnignoreBodyCause = "unknown"
+	UnignoreBodyCauseWriteFailed    UnignoreBodyCause = "write_failed"
+)
+
+// Valid indicates whether the value is a known member of the UnignoreBodyCause enum.
+func (e UnignoreBodyCause) Valid() bool {
+	switch e {
+	case UnignoreBodyCauseChangedOutside:
+		return true
+	case UnignoreBodyCauseDesiredChanged:
+		return true
+	case UnignoreBodyCauseOccupied:
+		return true
+	case UnignoreBodyCauseSkillWithdrawn:
+		return true
+	case UnignoreBodyCauseUnitNew:
+		return true
+	case UnignoreBodyCauseUnitReset:
+		return true
+	case UnignoreBodyCauseUnknown:
+		return true
+	case UnignoreBodyCauseWriteFailed:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for UnignoreBodyKind.
+const (
+	UnignoreBodyKindMissing       UnignoreBodyKind = "missing"
+	UnignoreBodyKindNotLinked     UnignoreBodyKind = "not_linked"
+	UnignoreBodyKindStuckEnabling UnignoreBodyKind = "stuck_enabling"
+	UnignoreBodyKindUnexpected    UnignoreBodyKind = "unexpected"
+	UnignoreBodyKindWrongStage    UnignoreBodyKind = "wrong_stage"
+)
+
+// Valid indicates whether the value is a known member of the UnignoreBodyKind enum.
+func (e UnignoreBodyKind) Valid() bool {
+	switch e {
+	case UnignoreBodyKindMissing:
+		return true
+	case UnignoreBodyKindNotLinked:
+		return true
+	case UnignoreBodyKindStuckEnabling:
+		return true
+	case UnignoreBodyKindUnexpected:
+		return true
+	case UnignoreBodyKindWrongStage:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ListCredentialsParamsKind.
 const (
 	ListCredentialsParamsKindCustomer   ListCredentialsParamsKind = "customer"
@@ -1362,6 +1425,13 @@ type DriftSummary struct {
 	Total  int64        `json:"total"`
 }
 
+// DriftUnignoring defines model for DriftUnignoring.
+type DriftUnignoring struct {
+	By        string `json:"by"`
+	Reason    string `json:"reason"`
+	Unignored int64  `json:"unignored"`
+}
+
 // ETA defines model for ETA.
 type ETA struct {
 	P50 time.Time `json:"p50"`
@@ -1785,6 +1855,28 @@ type TokenList struct {
 	// NextCursor The cursor of the next page; empty on the last.
 	NextCursor string `json:"next_cursor"`
 }
+
+// UnignoreBody defines model for UnignoreBody.
+type UnignoreBody struct {
+	Account *string            `json:"account,omitempty"`
+	Cause   *UnignoreBodyCause `json:"cause,omitempty"`
+
+	// IDs The findings by ID; all must be open.
+	IDs      *[]string         `json:"ids,omitempty"`
+	Kind     *UnignoreBodyKind `json:"kind,omitempty"`
+	Property *string           `json:"property,omitempty"`
+
+	// Reason Why they count again, for the log.
+	Reason  *string `json:"reason,omitempty"`
+	SkillID *string `json:"skill_id,omitempty"`
+	UnitID  *string `json:"unit_id,omitempty"`
+}
+
+// UnignoreBodyCause defines model for UnignoreBody.Cause.
+type UnignoreBodyCause string
+
+// UnignoreBodyKind defines model for UnignoreBody.Kind.
+type UnignoreBodyKind string
 
 // Unit defines model for Unit.
 type Unit struct {
@@ -2257,6 +2349,9 @@ type IgnoreDriftJSONRequestBody = IgnoreBody
 // RepairDriftJSONRequestBody defines body for RepairDrift for application/json ContentType.
 type RepairDriftJSONRequestBody = RepairBody
 
+// UnignoreDriftJSONRequestBody defines body for UnignoreDrift for application/json ContentType.
+type UnignoreDriftJSONRequestBody = UnignoreBody
+
 // CreateRolloutJSONRequestBody defines body for CreateRollout for application/json ContentType.
 type CreateRolloutJSONRequestBody = RolloutRequest
 
@@ -2679,6 +2774,15 @@ func (c *Client) SummarizeDrift(ctx context.Context, params SummarizeDriftParams
 		r.addQuery("by", false, *params.By)
 	}
 	return receive[DriftSummary](ctx, c, r)
+}
+
+// UnignoreDrift calls POST /api/v1/drift/unignore: have ignored findings count again now.
+func (c *Client) UnignoreDrift(ctx context.Context, body UnignoreDriftJSONRequestBody) (*Response[DriftUnignoring], error) {
+	r := newRequest("unignoreDrift", http.MethodPost, "/api/v1/drift/unignore")
+	if err := r.setJSON(body); err != nil {
+		return nil, err
+	}
+	return receive[DriftUnignoring](ctx, c, r)
 }
 
 // ListLog calls GET /api/v1/log: list who did what and why, newest first.

@@ -31,6 +31,7 @@ var needs = map[string]fleet.Role{
 	"listDrift":           fleet.RoleViewer,
 	"summarizeDrift":      fleet.RoleViewer,
 	"ignoreDrift":         fleet.RoleOperator,
+	"unignoreDrift":       fleet.RoleOperator,
 	"repairDrift":         fleet.RoleOperator,
 	"createRollout":       fleet.RoleOperator,
 	"listRollouts":        fleet.RoleViewer,

@@ -14,6 +14,7 @@ type DriftStore interface {
 	ListDrift(ctx context.Context, f store.DriftFilter, after store.DriftCursor, limit int) ([]store.Drift, store.DriftCursor, error)
 	SummarizeDrift(ctx context.Context, f store.DriftFilter, by []store.DriftBy) (store.DriftSummary, error)
 	IgnoreDrift(ctx context.Context, p store.IgnoreParams, by fleet.Actor) (store.DriftIgnoring, error)
+	UnignoreDrift(ctx context.Context, p store.UnignoreParams, by fleet.Actor) (store.DriftUnignoring, error)
 	PlanRepair(ctx context.Context, p store.RepairParams) (store.Repair, error)
 	RepairDrift(ctx context.Context, p store.RepairParams, by fleet.Actor, once store.Idempotency) (store.Repair, bool, error)
 }
@@ -63,6 +64,13 @@ type ignoreBody struct {
 	Reason  string    `json:"reason" minLength:"1" maxLength:"1000" doc:"Why they are no concern."`
 }
 
+// unignoreBody is the body of unignoreDrift.
+type unignoreBody struct {
+	DriftSelection
+
+	Reason string `json:"reason,omitempty" maxLength:"1000" doc:"Why they count again, for the log."`
+}
+
 // repairBody is the body of repairDrift. The guardrails are those of a rollout.
 type repairBody struct {
 	DriftSelection
@@ -98,6 +106,8 @@ type driftSummaryOut struct{ Body store.DriftSummary }
 
 type driftIgnoringOut struct{ Body store.DriftIgnoring }
 
+type driftUnignoringOut struct{ Body store.DriftUnignoring }
+
 type repairOut struct {
 	Replay
 
@@ -121,6 +131,11 @@ func (s *server) registerDrift() {
 		summary: "Leave findings out of account until a time to come",
 		text:    "They stay on record, with who said so and why, and count again when the time has passed. Findings that match nothing are an error.",
 	}, s.ignoreDrift)
+	register(s, operation{
+		id: "unignoreDrift", method: http.MethodPost, path: "/drift/unignore", tag: tag, role: fleet.RoleOperator,
+		summary: "Have ignored findings count again now",
+		text:    "Those of the selection that are ignored; others stay as they are. When none is, that is an error.",
+	}, s.unignoreDrift)
 	register(s, operation{
 		id: "repairDrift", method: http.MethodPost, path: "/drift/repair", tag: tag, role: fleet.RoleOperator, timeout: rolloutTimeout,
 		summary: "Make the rollouts that put findings right, or show their plans",
@@ -170,6 +185,15 @@ func (s *server) ignoreDrift(ctx context.Context, in *struct{ Body ignoreBody })
 		return nil, err
 	}
 	return &driftIgnoringOut{Body: ignoring}, nil
+}
+
+func (s *server) unignoreDrift(ctx context.Context, in *struct{ Body unignoreBody }) (*driftUnignoringOut, error) {
+	p := store.UnignoreParams{Filter: in.Body.filter(), Reason: in.Body.Reason}
+	unignoring, err := s.cfg.Drift.UnignoreDrift(ctx, p, actor(ctx))
+	if err != nil {
+		return nil, err
+	}
+	return &driftUnignoringOut{Body: unignoring}, nil
 }
 
 func (s *server) repairDrift(ctx context.Context, in *struct {
