@@ -1181,8 +1181,11 @@ type DesiredApplyRequest struct {
 	Account *string `json:"account,omitempty"`
 
 	// AllowEmpty Also take away more than half of what is desired, or all of it.
-	AllowEmpty *bool    `json:"allow_empty,omitempty"`
-	Document   Document `json:"document"`
+	AllowEmpty *bool `json:"allow_empty,omitempty"`
+
+	// AllowNewSkills Skills that may be new to the account; all: every one. Others must have been met there: seen on a home, desired, or in a rollout.
+	AllowNewSkills *[]string `json:"allow_new_skills,omitempty"`
+	Document       Document  `json:"document"`
 
 	// DryRun Show what would change, and change nothing.
 	DryRun *bool `json:"dry_run,omitempty"`
@@ -1283,6 +1286,9 @@ type DesiredPlan struct {
 type DesiredSetRequest struct {
 	// Account The account to work for.
 	Account string `json:"account"`
+
+	// AllowNewSkills Skills that may be new to the account; all: every one. Others must have been met there: seen on a home, desired, or in a rollout.
+	AllowNewSkills *[]string `json:"allow_new_skills,omitempty"`
 
 	// DryRun Show what would change, and change nothing.
 	DryRun *bool `json:"dry_run,omitempty"`

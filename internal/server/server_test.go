@@ -32,6 +32,7 @@ type fixture struct {
 	tokens map[string]string // by role, and "none", "revoked", "expired"
 	log    *syncBuffer
 	ready  func(context.Context) error
+	exist  func(account string, skillIDs []string) ([]string, error)
 }
 
 // syncBuffer is a log that a test may read while requests write.
@@ -65,6 +66,16 @@ func (c checker) Check(ctx context.Context, account string) (store.AccountCheck,
 		Token:   store.CheckStep{OK: true, Message: "an access token was granted"},
 		API:     store.CheckStep{Message: "the API answered 403; grant the LWA client access in the console"},
 	}, nil
+}
+
+// catalog knows the skills that a test says exist.
+type catalog struct{ *fixture }
+
+func (c catalog) ExistingSkills(_ context.Context, account string, skillIDs []string) ([]string, error) {
+	if c.exist == nil {
+		return nil, nil
+	}
+	return c.exist(account, skillIDs)
 }
 
 func newFixture(t *testing.T) *fixture {
@@ -101,7 +112,7 @@ func newFixture(t *testing.T) *fixture {
 			}
 			return f.store.Ping(ctx)
 		},
-		Version: "v1.2.3",
+		Version: "v1.2.3", Catalog: catalog{f},
 	})
 	require.NoError(t, err)
 	s := httptest.NewUnstartedServer(handler)
