@@ -257,7 +257,7 @@ func (w *Audits) look(ctx context.Context, acc *Account, t *store.AuditTarget, t
 		return sight, err
 	}
 	w.logger.LogAttrs(ctx, slog.LevelDebug, "unit not seen whole", slog.String("audit", t.Audit),
-		slog.Int64("unit", t.Unit), slog.String("reason", string(reason)), slog.Any("error", err))
+		slog.String("unit", t.UnitID), slog.String("reason", string(reason)), slog.Any("error", err))
 	sight.Reason = reason
 	return sight, nil
 }

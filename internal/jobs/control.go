@@ -146,7 +146,7 @@ func (c *Control) tick(ctx context.Context, r store.OpenRollout, weights int, sw
 		}
 		if result.Changed {
 			c.logger.LogAttrs(ctx, slog.LevelInfo, "rollout changed state",
-				slog.Int64("rollout", r.ID), slog.String("account", acc.Name), slog.String("state", string(result.State)))
+				slog.String("rollout", r.Key), slog.String("account", acc.Name), slog.String("state", string(result.State)))
 			c.lease.Poke()
 		}
 		if result.Again && result.State == fleet.RolloutCanceled {

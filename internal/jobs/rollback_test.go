@@ -47,6 +47,8 @@ func TestARollbackPutsBackWhatWasThere(t *testing.T) {
 	back := w.rollback(first.ID, noLimit)
 	require.Equal(t, first.ID, back.RollbackOf)
 	require.Equal(t, fleet.OriginRollback, back.Origin)
+	require.Equal(t, 1, w.count(`SELECT count(*) FROM log_entries
+		WHERE action = 'rollout.create' AND detail ->> 'origin' = 'rollback' AND detail ->> 'rollback_of' = '`+first.ID+`'`))
 	require.Equal(t, fleet.ActionDisable, back.Action, "what most homes are in for")
 	require.Equal(t, int64(80), back.Price.Requests, "a read and a write each")
 	done := w.untilState(back.ID, fleet.RolloutSucceeded)

@@ -183,7 +183,7 @@ func (w *Targets) attempt(ctx context.Context, t *store.ClaimedTarget) store.Tar
 	a := newAttempt(t, spec, acc, w.lease)
 	record := a.run(ctx)
 	if a.lastErr != nil && record.State == fleet.TargetFailed {
-		w.logger.LogAttrs(ctx, slog.LevelDebug, "target failed", slog.String("rollout", spec.Key), slog.Int64("seq", int64(t.Seq)),
+		w.logger.LogAttrs(ctx, slog.LevelDebug, "target failed", slog.String("rollout", spec.Key), slog.String("unit", t.UnitID),
 			slog.String("reason", string(record.Reason)), slog.Any("error", a.lastErr))
 	}
 	return record

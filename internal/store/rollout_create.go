@@ -101,12 +101,18 @@ func (s *Store) createRollout(
 	if err := skips.apply(ctx, q); err != nil {
 		return "", err
 	}
+	detail := map[string]any{
+		"account": p.Account, "action": p.Action, "skill_id": p.SkillID, "stage": d.insert.Stage,
+		"selector": d.insert.Selector, "targets": d.insert.Targets, "price_requests": d.insert.PriceRequests,
+	}
+	if d.insert.Origin != "" {
+		detail["origin"] = d.insert.Origin
+	}
+	if p.RollbackOf != "" {
+		detail["rollback_of"] = p.RollbackOf
+	}
 	err = addLog(ctx, tx, logEntry{
-		Actor: actor, Action: "rollout.create", Object: "rollout/" + d.insert.Key, Reason: p.Reason,
-		Detail: map[string]any{
-			"account": p.Account, "action": p.Action, "skill_id": p.SkillID, "stage": d.insert.Stage,
-			"selector": d.insert.Selector, "targets": d.insert.Targets, "price_requests": d.insert.PriceRequests,
-		},
+		Actor: actor, Action: "rollout.create", Object: "rollout/" + d.insert.Key, Reason: p.Reason, Detail: detail,
 	})
 	if err != nil {
 		return "", err
