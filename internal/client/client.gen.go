@@ -1897,10 +1897,21 @@ type Unit struct {
 	UpdatedAt time.Time         `json:"updated_at"`
 }
 
+// UnitDesired defines model for UnitDesired.
+type UnitDesired struct {
+	Actor     string    `json:"actor"`
+	ChangedAt time.Time `json:"changed_at"`
+	Rollout   string    `json:"rollout"`
+	SkillID   string    `json:"skill_id"`
+	Source    string    `json:"source"`
+	State     string    `json:"state"`
+}
+
 // UnitDetail defines model for UnitDetail.
 type UnitDetail struct {
 	Account   string            `json:"account"`
 	CreatedAt time.Time         `json:"created_at"`
+	Desired   []UnitDesired     `json:"desired"`
 	Labels    map[string]string `json:"labels"`
 	Name      string            `json:"name"`
 	Observed  []UnitSkill       `json:"observed"`
@@ -2974,7 +2985,7 @@ func (c *Client) RevokeToken(ctx context.Context, name string, body RevokeTokenJ
 	return receive[Token](ctx, c, r)
 }
 
-// GetUnit calls GET /api/v1/units/{unit_id}: show a unit, what was seen on it and its latest rollouts.
+// GetUnit calls GET /api/v1/units/{unit_id}: show a unit, what should be and what was seen on it, and its latest rollouts.
 func (c *Client) GetUnit(ctx context.Context, unitID string, params GetUnitParams) (*Response[UnitDetail], error) {
 	r := newRequest("getUnit", http.MethodGet, "/api/v1/units/{unit_id}", "unit_id", text(unitID))
 	if params.Account != nil {
