@@ -1632,7 +1632,7 @@ type Repair struct {
 type RepairBody struct {
 	Account *string `json:"account,omitempty"`
 
-	// Canary As of a rollout, and of each that is made; so are all that follow.
+	// Canary How many units go before all others.
 	Canary *int64           `json:"canary,omitempty"`
 	Cause  *RepairBodyCause `json:"cause,omitempty"`
 
@@ -1640,21 +1640,41 @@ type RepairBody struct {
 	DryRun *bool `json:"dry_run,omitempty"`
 
 	// IDs The findings by ID; all must be open.
-	IDs               *[]string       `json:"ids,omitempty"`
-	Kind              *RepairBodyKind `json:"kind,omitempty"`
-	MaxFailures       *string         `json:"max_failures,omitempty"`
-	ObservationMaxAge *string         `json:"observation_max_age,omitempty"`
-	Property          *string         `json:"property,omitempty"`
-	Reason            *string         `json:"reason,omitempty"`
-	SkillID           *string         `json:"skill_id,omitempty"`
-	Soak              *string         `json:"soak,omitempty"`
-	StartAt           *time.Time      `json:"start_at,omitempty"`
-	Timezone          *string         `json:"timezone,omitempty"`
-	UnitID            *string         `json:"unit_id,omitempty"`
-	VerifyTimeout     *string         `json:"verify_timeout,omitempty"`
-	Waves             *[]string       `json:"waves,omitempty"`
-	Weight            *int64          `json:"weight,omitempty"`
-	Window            *string         `json:"window,omitempty"`
+	IDs  *[]string       `json:"ids,omitempty"`
+	Kind *RepairBodyKind `json:"kind,omitempty"`
+
+	// MaxFailures How many failures are borne before the rollout halts: 10 or 2%. 2% when not given.
+	MaxFailures *string `json:"max_failures,omitempty"`
+
+	// ObservationMaxAge How old a known state may be before it is read again: 24h when not given; any: never read before writing.
+	ObservationMaxAge *string `json:"observation_max_age,omitempty"`
+	Property          *string `json:"property,omitempty"`
+
+	// Reason Why, for the log.
+	Reason  *string `json:"reason,omitempty"`
+	SkillID *string `json:"skill_id,omitempty"`
+
+	// Soak How long to wait after each wave: 10m.
+	Soak *string `json:"soak,omitempty"`
+
+	// StartAt Not before then.
+	StartAt *time.Time `json:"start_at,omitempty"`
+
+	// Timezone Of window, an IANA name; each property's own when not given.
+	Timezone *string `json:"timezone,omitempty"`
+	UnitID   *string `json:"unit_id,omitempty"`
+
+	// VerifyTimeout How long a write may take to show: 10m when not given.
+	VerifyTimeout *string `json:"verify_timeout,omitempty"`
+
+	// Waves The size of each wave after the canary: 50 or 10%. What is left is the last wave.
+	Waves *[]string `json:"waves,omitempty"`
+
+	// Weight The share of the budget beside other rollouts; 1 when not given.
+	Weight *int64 `json:"weight,omitempty"`
+
+	// Window When writes may leave, in local time: 22:00-06:00.
+	Window *string `json:"window,omitempty"`
 }
 
 // RepairBodyCause defines model for RepairBody.Cause.
@@ -1680,18 +1700,38 @@ type RetryBody struct {
 
 // RollbackBody defines model for RollbackBody.
 type RollbackBody struct {
-	// Canary As of a rollout; so are all that follow.
-	Canary          *int64     `json:"canary,omitempty"`
-	IncludeOccupied *bool      `json:"include_occupied,omitempty"`
-	MaxFailures     *string    `json:"max_failures,omitempty"`
-	Reason          *string    `json:"reason,omitempty"`
-	Soak            *string    `json:"soak,omitempty"`
-	StartAt         *time.Time `json:"start_at,omitempty"`
-	Timezone        *string    `json:"timezone,omitempty"`
-	VerifyTimeout   *string    `json:"verify_timeout,omitempty"`
-	Waves           *[]string  `json:"waves,omitempty"`
-	Weight          *int64     `json:"weight,omitempty"`
-	Window          *string    `json:"window,omitempty"`
+	// Canary How many units go before all others.
+	Canary *int64 `json:"canary,omitempty"`
+
+	// IncludeOccupied Write to occupied and linked homes as well.
+	IncludeOccupied *bool `json:"include_occupied,omitempty"`
+
+	// MaxFailures How many failures are borne before the rollout halts: 10 or 2%. 2% when not given.
+	MaxFailures *string `json:"max_failures,omitempty"`
+
+	// Reason Why, for the log.
+	Reason *string `json:"reason,omitempty"`
+
+	// Soak How long to wait after each wave: 10m.
+	Soak *string `json:"soak,omitempty"`
+
+	// StartAt Not before then.
+	StartAt *time.Time `json:"start_at,omitempty"`
+
+	// Timezone Of window, an IANA name; each property's own when not given.
+	Timezone *string `json:"timezone,omitempty"`
+
+	// VerifyTimeout How long a write may take to show: 10m when not given.
+	VerifyTimeout *string `json:"verify_timeout,omitempty"`
+
+	// Waves The size of each wave after the canary: 50 or 10%. What is left is the last wave.
+	Waves *[]string `json:"waves,omitempty"`
+
+	// Weight The share of the budget beside other rollouts; 1 when not given.
+	Weight *int64 `json:"weight,omitempty"`
+
+	// Window When writes may leave, in local time: 22:00-06:00.
+	Window *string `json:"window,omitempty"`
 }
 
 // Rollout defines model for Rollout.

@@ -71,32 +71,22 @@ type unignoreBody struct {
 	Reason string `json:"reason,omitempty" maxLength:"1000" doc:"Why they count again, for the log."`
 }
 
-// repairBody is the body of repairDrift. The guardrails are those of a rollout.
+// repairBody is the body of repairDrift. The guardrails are those of each rollout that
+// is made.
 type repairBody struct {
 	DriftSelection
+	Guardrails
+	ObservationAge
 
-	DryRun            bool       `json:"dry_run,omitempty" doc:"Show the plans; create nothing."`
-	Canary            int        `json:"canary,omitempty" minimum:"0" doc:"As of a rollout, and of each that is made; so are all that follow."`
-	Waves             []string   `json:"waves,omitempty"`
-	Soak              string     `json:"soak,omitempty"`
-	MaxFailures       string     `json:"max_failures,omitempty"`
-	Window            string     `json:"window,omitempty"`
-	Timezone          string     `json:"timezone,omitempty"`
-	StartAt           *time.Time `json:"start_at,omitempty"`
-	VerifyTimeout     string     `json:"verify_timeout,omitempty"`
-	ObservationMaxAge string     `json:"observation_max_age,omitempty"`
-	Weight            int        `json:"weight,omitempty" minimum:"1"`
-	Reason            string     `json:"reason,omitempty" maxLength:"1000"`
+	DryRun bool `json:"dry_run,omitempty" doc:"Show the plans; create nothing."`
 }
 
 func (b *repairBody) params() (store.RepairParams, error) {
 	p := store.RepairParams{Filter: b.filter()}
-	how := rolloutRequest{
-		Canary: b.Canary, Waves: b.Waves, Soak: b.Soak, MaxFailures: b.MaxFailures, Window: b.Window, Timezone: b.Timezone,
-		StartAt: b.StartAt, VerifyTimeout: b.VerifyTimeout, ObservationMaxAge: b.ObservationMaxAge, Weight: b.Weight, Reason: b.Reason,
-	}
 	var err error
-	p.Guardrails, err = how.guardrails()
+	if p.Guardrails, err = b.Guardrails.params(); err == nil {
+		err = b.set(&p.Guardrails)
+	}
 	return p, err
 }
 

@@ -19,7 +19,7 @@ func TestDecodeRolloutTakesUnitsOneByOne(t *testing.T) {
 	err := decodeRollout(strings.NewReader(`{"unit_ids":["u1","u\u0032"],"account":"acme","waves":["10%"]}`), &got)
 
 	require.NoError(t, err)
-	require.Equal(t, rolloutRequest{Account: "acme", UnitIDs: []string{"u1", "u2"}, Waves: []string{"10%"}}, got)
+	require.Equal(t, rolloutRequest{Account: "acme", UnitIDs: []string{"u1", "u2"}, Guardrails: Guardrails{Waves: []string{"10%"}}}, got)
 }
 
 func TestDecodeRolloutRefuses(t *testing.T) {
