@@ -79,6 +79,30 @@ func TestApplyRefusesSkillsThatTheAccountNeverMet(t *testing.T) {
 	require.Equal(t, fleet.CodeNotFound, asFleet(t, err).Code)
 }
 
+// What nothing is desired of any more is no drift, and a repair leaves it alone.
+func TestWhatIsManagedNoMoreHasNoDrift(t *testing.T) {
+	t.Parallel()
+	w := newNight(t, 4)
+	_, err := w.apply(t, "  - select: unit=home-1\n    skills: {a: live, b: live}\n")
+	require.NoError(t, err)
+	w.run(t, every(sight{"a": on, "b": on}))
+	require.Len(t, w.drift(t, store.DriftFilter{}), 6, "unexpected on the three homes that nothing is said about")
+	repair, err := w.PlanRepair(t.Context(), store.RepairParams{})
+	require.NoError(t, err)
+	require.Equal(t, 6, repair.Targets)
+
+	_, err = w.apply(t, "  - select: unit=home-1\n    skills: {b: live}\n", allowEmpty)
+
+	require.NoError(t, err)
+	for _, d := range w.drift(t, store.DriftFilter{}) {
+		require.Equal(t, "b", d.SkillID)
+	}
+	repair, err = w.PlanRepair(t.Context(), store.RepairParams{})
+	require.NoError(t, err)
+	require.Equal(t, 3, repair.Targets)
+	require.Equal(t, 3, w.run(t, every(sight{"a": on, "b": on})).Drifted)
+}
+
 // A fleet that has seen nothing yet is told how it can be used.
 func TestTheFirstSkillsOfAnAccount(t *testing.T) {
 	t.Parallel()

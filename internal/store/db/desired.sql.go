@@ -535,6 +535,13 @@ kept AS (
         $4::timestamptz,
         gone.skill_id
     FROM gone
+),
+resolved AS (
+    UPDATE drifts
+    SET resolved_at = $4::timestamptz
+    WHERE drifts.account_id = $1
+        AND drifts.skill_id = ANY ($2::integer[])
+        AND drifts.resolved_at IS NULL
 )
 DELETE FROM managed_skills
 WHERE managed_skills.account_id = $1
@@ -549,7 +556,8 @@ type ManagedDropParams struct {
 }
 
 // Skills with nothing desired on any unit of the inventory are managed no more; what
-// is desired of them on units that were removed goes as well.
+// is desired of them on units that were removed goes as well, and so do their findings:
+// a repair would still take away what nobody says anything about any more.
 func (q *Queries) ManagedDrop(ctx context.Context, arg ManagedDropParams) error {
 	_, err := q.db.Exec(ctx, managedDrop,
 		arg.AccountID,

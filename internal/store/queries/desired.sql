@@ -154,7 +154,8 @@ ORDER BY skills.skill_id;
 
 -- name: ManagedDrop :exec
 -- Skills with nothing desired on any unit of the inventory are managed no more; what
--- is desired of them on units that were removed goes as well.
+-- is desired of them on units that were removed goes as well, and so do their findings:
+-- a repair would still take away what nobody says anything about any more.
 WITH gone AS (
     DELETE FROM desired
     USING units
@@ -174,6 +175,13 @@ kept AS (
         @changed_at::timestamptz,
         gone.skill_id
     FROM gone
+),
+resolved AS (
+    UPDATE drifts
+    SET resolved_at = @changed_at::timestamptz
+    WHERE drifts.account_id = @account_id
+        AND drifts.skill_id = ANY (@skills::integer[])
+        AND drifts.resolved_at IS NULL
 )
 DELETE FROM managed_skills
 WHERE managed_skills.account_id = @account_id
