@@ -47,6 +47,7 @@ func TestGoldenOutputs(t *testing.T) {
 		{"rollout_cancel", "POST /rollouts/r7k2/cancel", "rollout_canceled", "rollout cancel r7k2"},
 		{"rollout_retry", "POST /rollouts/r7k2/retry", "rollout", "rollout retry r7k2"},
 		{"drift_ignore", "POST /drift/ignore", "drift_ignored", "drift ignore dr-1 dr-2 --until 2026-12-24 --reason renovation"},
+		{"drift_unignore", "POST /drift/unignore", "drift_unignored", "drift unignore dr-1 dr-2 --reason done"},
 		{"drift_repair_plan", "POST /drift/repair", "repair_plan", "drift repair --account acme --dry-run"},
 		{"drift_repair_nothing", "POST /drift/repair", "repair_nothing", "drift repair --account acme --dry-run"},
 		{"audit_list", "GET /audits", "audits", "audit list"},
@@ -91,7 +92,7 @@ func TestGoldenHelp(t *testing.T) {
 	t.Parallel()
 	for _, args := range []string{
 		"", "account", "account create", "account credential", "account credential set", "account check", "account set", "skill check", "unit import", "rollout", "rollout create", "rollout watch",
-		"audit", "audit run", "audit schedule set", "drift", "drift list", "drift repair", "drift ignore", "desired", "desired apply", "context set",
+		"audit", "audit run", "audit schedule set", "drift", "drift list", "drift repair", "drift ignore", "drift unignore", "desired", "desired apply", "context set",
 	} {
 		t.Run(args, func(t *testing.T) {
 			t.Parallel()

@@ -95,6 +95,7 @@ var needs = map[string]fleet.Role{
 	"deleteSubscription":    fleet.RoleOperator,
 	"checkSkill":            fleet.RoleViewer,
 	"listSkillChecks":       fleet.RoleViewer,
+	"unignoreDrift":         fleet.RoleOperator,
 }
 
 func TestEveryOperationAsksForItsRole(t *testing.T) {
