@@ -94,6 +94,45 @@ func (e AccountSetRegion) Valid() bool {
 	}
 }
 
+// Defines values for CheckBodyAction.
+const (
+	CheckBodyActionDisable CheckBodyAction = "disable"
+	CheckBodyActionEnable  CheckBodyAction = "enable"
+)
+
+// Valid indicates whether the value is a known member of the CheckBodyAction enum.
+func (e CheckBodyAction) Valid() bool {
+	switch e {
+	case CheckBodyActionDisable:
+		return true
+	case CheckBodyActionEnable:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for CheckBodyStage.
+const (
+	CheckBodyStageCertification CheckBodyStage = "certification"
+	CheckBodyStageDevelopment   CheckBodyStage = "development"
+	CheckBodyStageLive          CheckBodyStage = "live"
+)
+
+// Valid indicates whether the value is a known member of the CheckBodyStage enum.
+func (e CheckBodyStage) Valid() bool {
+	switch e {
+	case CheckBodyStageCertification:
+		return true
+	case CheckBodyStageDevelopment:
+		return true
+	case CheckBodyStageLive:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for CustomerEnableStage.
 const (
 	CustomerEnableStageDevelopment CustomerEnableStage = "development"
@@ -414,16 +453,16 @@ func (e RepairBodyKind) Valid() bool {
 
 // Defines values for RolloutRequestAction.
 const (
-	Disable RolloutRequestAction = "disable"
-	Enable  RolloutRequestAction = "enable"
+	RolloutRequestActionDisable RolloutRequestAction = "disable"
+	RolloutRequestActionEnable  RolloutRequestAction = "enable"
 )
 
 // Valid indicates whether the value is a known member of the RolloutRequestAction enum.
 func (e RolloutRequestAction) Valid() bool {
 	switch e {
-	case Disable:
+	case RolloutRequestActionDisable:
 		return true
-	case Enable:
+	case RolloutRequestActionEnable:
 		return true
 	default:
 		return false
@@ -604,6 +643,72 @@ func (e EnableSkillParamsStage) Valid() bool {
 	case EnableSkillParamsStageDevelopment:
 		return true
 	case EnableSkillParamsStageLive:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for GetManifestParamsStage.
+const (
+	GetManifestParamsStageCertified   GetManifestParamsStage = "certified"
+	GetManifestParamsStageDevelopment GetManifestParamsStage = "development"
+	GetManifestParamsStageLive        GetManifestParamsStage = "live"
+)
+
+// Valid indicates whether the value is a known member of the GetManifestParamsStage enum.
+func (e GetManifestParamsStage) Valid() bool {
+	switch e {
+	case GetManifestParamsStageCertified:
+		return true
+	case GetManifestParamsStageDevelopment:
+		return true
+	case GetManifestParamsStageLive:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for UpdateManifestParamsStage.
+const (
+	UpdateManifestParamsStageCertified   UpdateManifestParamsStage = "certified"
+	UpdateManifestParamsStageDevelopment UpdateManifestParamsStage = "development"
+	UpdateManifestParamsStageLive        UpdateManifestParamsStage = "live"
+)
+
+// Valid indicates whether the value is a known member of the UpdateManifestParamsStage enum.
+func (e UpdateManifestParamsStage) Valid() bool {
+	switch e {
+	case UpdateManifestParamsStageCertified:
+		return true
+	case UpdateManifestParamsStageDevelopment:
+		return true
+	case UpdateManifestParamsStageLive:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for GetSkillStatusParamsResource.
+const (
+	HostedSkillDeployment   GetSkillStatusParamsResource = "hostedSkillDeployment"
+	HostedSkillProvisioning GetSkillStatusParamsResource = "hostedSkillProvisioning"
+	InteractionModel        GetSkillStatusParamsResource = "interactionModel"
+	Manifest                GetSkillStatusParamsResource = "manifest"
+)
+
+// Valid indicates whether the value is a known member of the GetSkillStatusParamsResource enum.
+func (e GetSkillStatusParamsResource) Valid() bool {
+	switch e {
+	case HostedSkillDeployment:
+		return true
+	case HostedSkillProvisioning:
+		return true
+	case InteractionModel:
+		return true
+	case Manifest:
 		return true
 	default:
 		return false
@@ -925,12 +1030,20 @@ func (e ListTargetsParamsState) Valid() bool {
 	}
 }
 
+// AccessCheck defines model for AccessCheck.
+type AccessCheck struct {
+	Message string `json:"message"`
+	OK      bool   `json:"ok"`
+	What    string `json:"what"`
+}
+
 // Account defines model for Account.
 type Account struct {
 	APIURL          string        `json:"api_url"`
 	Budget          AccountBudget `json:"budget"`
 	ClientID        string        `json:"client_id"`
 	CodeURL         string        `json:"code_url"`
+	Countries       []string      `json:"countries"`
 	CreatedAt       time.Time     `json:"created_at"`
 	LinkMode        string        `json:"link_mode"`
 	Name            string        `json:"name"`
@@ -953,10 +1066,11 @@ type AccountBudget struct {
 
 // AccountCheck defines model for AccountCheck.
 type AccountCheck struct {
-	Account string    `json:"account"`
-	API     CheckStep `json:"api"`
-	OK      bool      `json:"ok"`
-	Token   CheckStep `json:"token"`
+	Account     string            `json:"account"`
+	API         CheckStep         `json:"api"`
+	Credentials []CredentialCheck `json:"credentials"`
+	OK          bool              `json:"ok"`
+	Token       CheckStep         `json:"token"`
 }
 
 // AccountCreate defines model for AccountCreate.
@@ -975,6 +1089,9 @@ type AccountCreate struct {
 
 	// CodeURL Where link mode codes asks for one authorization code a write.
 	CodeURL *string `json:"code_url,omitempty"`
+
+	// Countries Where its homes are, ISO 3166 codes of two letters: a skill must be distributed there.
+	Countries *[]string `json:"countries,omitempty"`
 
 	// LinkMode How enabled skills are linked; none when not given.
 	LinkMode *AccountCreateLinkMode `json:"link_mode,omitempty"`
@@ -1039,12 +1156,15 @@ type AccountList struct {
 
 // AccountSet defines model for AccountSet.
 type AccountSet struct {
-	APIURL       *string             `json:"api_url,omitempty"`
-	Burst        *int64              `json:"burst,omitempty"`
-	ClientID     *string             `json:"client_id,omitempty"`
-	ClientSecret *string             `json:"client_secret,omitempty"`
-	CodeURL      *string             `json:"code_url,omitempty"`
-	LinkMode     *AccountSetLinkMode `json:"link_mode,omitempty"`
+	APIURL       *string `json:"api_url,omitempty"`
+	Burst        *int64  `json:"burst,omitempty"`
+	ClientID     *string `json:"client_id,omitempty"`
+	ClientSecret *string `json:"client_secret,omitempty"`
+	CodeURL      *string `json:"code_url,omitempty"`
+
+	// Countries Replaces the list; an empty one clears it.
+	Countries *[]string           `json:"countries,omitempty"`
+	LinkMode  *AccountSetLinkMode `json:"link_mode,omitempty"`
 
 	// ProtectedSkills Replaces the list; an empty one clears it.
 	ProtectedSkills *[]string `json:"protected_skills,omitempty"`
@@ -1187,6 +1307,21 @@ type AuditedUnitList struct {
 	NextCursor string `json:"next_cursor"`
 }
 
+// CheckBody defines model for CheckBody.
+type CheckBody struct {
+	// Action What shall be done; enable when not given.
+	Action *CheckBodyAction `json:"action,omitempty"`
+
+	// Stage live when not given.
+	Stage *CheckBodyStage `json:"stage,omitempty"`
+}
+
+// CheckBodyAction What shall be done; enable when not given.
+type CheckBodyAction string
+
+// CheckBodyStage live when not given.
+type CheckBodyStage string
+
 // CheckStep defines model for CheckStep.
 type CheckStep struct {
 	Message string `json:"message"`
@@ -1203,6 +1338,15 @@ type Counts struct {
 	Skipped   int64 `json:"skipped"`
 	Succeeded int64 `json:"succeeded"`
 	Verifying int64 `json:"verifying"`
+}
+
+// CredentialCheck defines model for CredentialCheck.
+type CredentialCheck struct {
+	Can   []AccessCheck `json:"can"`
+	Kind  string        `json:"kind"`
+	OK    bool          `json:"ok"`
+	Set   bool          `json:"set"`
+	Token CheckStep     `json:"token"`
 }
 
 // CredentialSet defines model for CredentialSet.
@@ -1785,6 +1929,18 @@ type LogEntryList struct {
 	NextCursor string `json:"next_cursor"`
 }
 
+// ManifestUpdate defines model for ManifestUpdate.
+type ManifestUpdate struct {
+	// ETag The entity tag of the manifest that is replaced, as getManifest read it: where another one stands by now, the call is refused with 412. Not given: whatever stands there is replaced.
+	ETag *string `json:"etag,omitempty"`
+
+	// Manifest The whole manifest, an object: what a skill.json holds under manifest.
+	Manifest interface{} `json:"manifest"`
+
+	// Reason Why, for the log.
+	Reason *string `json:"reason,omitempty"`
+}
+
 // NewToken defines model for NewToken.
 type NewToken struct {
 	CreatedAt  time.Time  `json:"created_at"`
@@ -1813,6 +1969,7 @@ type Plan struct {
 	Action      string         `json:"action"`
 	Expected    PlanExpected   `json:"expected"`
 	MaxFailures int64          `json:"max_failures"`
+	Preflight   *Preflight     `json:"preflight"`
 	Price       Price          `json:"price"`
 	Properties  []PlanProperty `json:"properties"`
 	Rate        float64        `json:"rate"`
@@ -1843,6 +2000,35 @@ type PlanProperty struct {
 type PlanWave struct {
 	Index   int64 `json:"index"`
 	Targets int64 `json:"targets"`
+}
+
+// Preflight defines model for Preflight.
+type Preflight struct {
+	Account   string           `json:"account"`
+	Action    string           `json:"action"`
+	CheckedAt time.Time        `json:"checked_at"`
+	Checks    []PreflightCheck `json:"checks"`
+	Forced    bool             `json:"forced"`
+	Message   string           `json:"message"`
+	Result    string           `json:"result"`
+	SkillID   string           `json:"skill_id"`
+	Stage     string           `json:"stage"`
+	Why       string           `json:"why"`
+}
+
+// PreflightCheck defines model for PreflightCheck.
+type PreflightCheck struct {
+	Message string `json:"message"`
+	Name    string `json:"name"`
+	Result  string `json:"result"`
+}
+
+// PreflightList defines model for PreflightList.
+type PreflightList struct {
+	Items []Preflight `json:"items"`
+
+	// NextCursor The cursor of the next page; empty on the last.
+	NextCursor string `json:"next_cursor"`
 }
 
 // Price defines model for Price.
@@ -1916,12 +2102,14 @@ type RepairBody struct {
 
 	// DryRun Show the plans; create nothing.
 	DryRun *bool `json:"dry_run,omitempty"`
+	Force  *bool `json:"force,omitempty"`
 
 	// IDs The findings by ID; all must be open.
 	IDs               *[]string       `json:"ids,omitempty"`
 	Kind              *RepairBodyKind `json:"kind,omitempty"`
 	MaxFailures       *string         `json:"max_failures,omitempty"`
 	ObservationMaxAge *string         `json:"observation_max_age,omitempty"`
+	Paused            *bool           `json:"paused,omitempty"`
 	Property          *string         `json:"property,omitempty"`
 	Reason            *string         `json:"reason,omitempty"`
 	SkillID           *string         `json:"skill_id,omitempty"`
@@ -1962,6 +2150,7 @@ type RollbackBody struct {
 	Canary          *int64     `json:"canary,omitempty"`
 	IncludeOccupied *bool      `json:"include_occupied,omitempty"`
 	MaxFailures     *string    `json:"max_failures,omitempty"`
+	Paused          *bool      `json:"paused,omitempty"`
 	Reason          *string    `json:"reason,omitempty"`
 	Soak            *string    `json:"soak,omitempty"`
 	StartAt         *time.Time `json:"start_at,omitempty"`
@@ -1985,6 +2174,7 @@ type Rollout struct {
 	ID          string     `json:"id"`
 	MaxFailures int64      `json:"max_failures"`
 	Origin      string     `json:"origin"`
+	Preflight   *Preflight `json:"preflight"`
 	Price       Price      `json:"price"`
 	Reason      string     `json:"reason"`
 	Requests    int64      `json:"requests"`
@@ -2017,6 +2207,9 @@ type RolloutRequest struct {
 	// Canary How many units go before all others.
 	Canary *int64 `json:"canary,omitempty"`
 
+	// Force Make it in spite of failed checks; needs a reason.
+	Force *bool `json:"force,omitempty"`
+
 	// IncludeOccupied Write to occupied and linked homes as well.
 	IncludeOccupied *bool `json:"include_occupied,omitempty"`
 
@@ -2025,6 +2218,9 @@ type RolloutRequest struct {
 
 	// ObservationMaxAge How old a known state may be before it is read again: 24h when not given; any: never read before writing.
 	ObservationMaxAge *string `json:"observation_max_age,omitempty"`
+
+	// Paused Make it paused: nothing is released until it is resumed.
+	Paused *bool `json:"paused,omitempty"`
 
 	// Reason Why, for the log.
 	Reason *string `json:"reason,omitempty"`
@@ -2076,6 +2272,99 @@ type ServerVersion struct {
 
 	// Version Of fleetd.
 	Version string `json:"version"`
+}
+
+// SkillAccepted defines model for SkillAccepted.
+type SkillAccepted struct {
+	// RequestID Amazon's ID of the request.
+	RequestID *string `json:"request_id,omitempty"`
+	SkillID   string  `json:"skill_id"`
+	Stage     string  `json:"stage"`
+}
+
+// SkillCreate defines model for SkillCreate.
+type SkillCreate struct {
+	// Manifest The manifest, an object: what a skill.json holds under manifest.
+	Manifest interface{} `json:"manifest"`
+
+	// Reason Why, for the log.
+	Reason *string `json:"reason,omitempty"`
+}
+
+// SkillCreated defines model for SkillCreated.
+type SkillCreated struct {
+	// RequestID Amazon's ID of the request; empty where an earlier call made the skill.
+	RequestID *string `json:"request_id,omitempty"`
+	SkillID   string  `json:"skill_id"`
+}
+
+// SkillManifest defines model for SkillManifest.
+type SkillManifest struct {
+	// ETag Its version, for updateManifest; empty where the API gave none.
+	ETag string `json:"etag"`
+
+	// Manifest An object, as it came.
+	Manifest interface{} `json:"manifest"`
+
+	// RequestID Amazon's ID of the request.
+	RequestID *string `json:"request_id,omitempty"`
+	SkillID   string  `json:"skill_id"`
+	Stage     string  `json:"stage"`
+}
+
+// SkillMessage defines model for SkillMessage.
+type SkillMessage struct {
+	Code    *string `json:"code,omitempty"`
+	Message string  `json:"message"`
+}
+
+// SkillResourceStatus defines model for SkillResourceStatus.
+type SkillResourceStatus struct {
+	ETag       *string     `json:"etag,omitempty"`
+	LastUpdate SkillUpdate `json:"last_update"`
+	Version    *string     `json:"version,omitempty"`
+}
+
+// SkillState defines model for SkillState.
+type SkillState struct {
+	At time.Time `json:"at"`
+
+	// Ended Everything that was asked for has SUCCEEDED or FAILED.
+	Ended                   bool                            `json:"ended"`
+	HostedSkillDeployment   *SkillResourceStatus            `json:"hosted_skill_deployment,omitempty"`
+	HostedSkillProvisioning *SkillResourceStatus            `json:"hosted_skill_provisioning,omitempty"`
+	InteractionModel        *map[string]SkillResourceStatus `json:"interaction_model,omitempty"`
+	Manifest                *SkillResourceStatus            `json:"manifest,omitempty"`
+	RequestID               *string                         `json:"request_id,omitempty"`
+	SkillID                 string                          `json:"skill_id"`
+}
+
+// SkillStep defines model for SkillStep.
+type SkillStep struct {
+	Errors *[]SkillMessage `json:"errors,omitempty"`
+	Name   string          `json:"name"`
+	State  string          `json:"state"`
+}
+
+// SkillSummary defines model for SkillSummary.
+type SkillSummary struct {
+	Apis              []string          `json:"apis"`
+	Asin              *string           `json:"asin,omitempty"`
+	LastUpdated       *time.Time        `json:"last_updated"`
+	NameByLocale      map[string]string `json:"name_by_locale"`
+	PublicationStatus string            `json:"publication_status"`
+	SkillID           string            `json:"skill_id"`
+	Stage             string            `json:"stage"`
+}
+
+// SkillUpdate defines model for SkillUpdate.
+type SkillUpdate struct {
+	CommitID *string         `json:"commit_id,omitempty"`
+	Errors   *[]SkillMessage `json:"errors,omitempty"`
+	LogURL   *string         `json:"log_url,omitempty"`
+	State    string          `json:"state"`
+	Steps    *[]SkillStep    `json:"steps,omitempty"`
+	Warnings *[]SkillMessage `json:"warnings,omitempty"`
 }
 
 // Subscriber defines model for Subscriber.
@@ -2154,6 +2443,14 @@ type SubscriptionCreate struct {
 // SubscriptionList defines model for SubscriptionList.
 type SubscriptionList struct {
 	Items []Subscription `json:"items"`
+
+	// NextCursor The cursor of the next page; empty on the last.
+	NextCursor string `json:"next_cursor"`
+}
+
+// SummaryList defines model for SummaryList.
+type SummaryList struct {
+	Items []SkillSummary `json:"items"`
 
 	// NextCursor The cursor of the next page; empty on the last.
 	NextCursor string `json:"next_cursor"`
@@ -2350,6 +2647,24 @@ type DeleteEventHookParams struct {
 	Reason *string `form:"reason,omitempty" json:"reason,omitempty"`
 }
 
+// ListSkillsParams defines parameters for ListSkills.
+type ListSkillsParams struct {
+	// SkillID Only these skills.
+	SkillID *[]string `form:"skill_id,omitempty" json:"skill_id,omitempty"`
+}
+
+// CreateSkillParams defines parameters for CreateSkill.
+type CreateSkillParams struct {
+	// IdempotencyKey Makes a repeated call safe: for 24 hours the same key with the same request gets the first call's answer and changes nothing. After that the key may be forgotten, and the call creates anew.
+	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
+}
+
+// DeleteSkillParams defines parameters for DeleteSkill.
+type DeleteSkillParams struct {
+	// Reason Why, for the log.
+	Reason *string `form:"reason,omitempty" json:"reason,omitempty"`
+}
+
 // DisableSkillParams defines parameters for DisableSkill.
 type DisableSkillParams struct {
 	// Reason Why, for the log.
@@ -2364,6 +2679,27 @@ type GetEnablementParamsStage string
 
 // EnableSkillParamsStage defines parameters for EnableSkill.
 type EnableSkillParamsStage string
+
+// GetManifestParamsStage defines parameters for GetManifest.
+type GetManifestParamsStage string
+
+// UpdateManifestParamsStage defines parameters for UpdateManifest.
+type UpdateManifestParamsStage string
+
+// GetSkillStatusParams defines parameters for GetSkillStatus.
+type GetSkillStatusParams struct {
+	// Resource Only these; all when not given.
+	Resource *[]GetSkillStatusParamsResource `form:"resource,omitempty" json:"resource,omitempty"`
+
+	// Wait Seconds to wait for the end of what is asked for: of the manifest, when no resource is.
+	Wait *int64 `form:"wait,omitempty" json:"wait,omitempty"`
+
+	// ETag With wait: the entity tag that an update replaced, so that an end from before it is not taken for its own.
+	ETag *string `form:"etag,omitempty" json:"etag,omitempty"`
+}
+
+// GetSkillStatusParamsResource defines parameters for GetSkillStatus.
+type GetSkillStatusParamsResource string
 
 // DeleteSubscriberParams defines parameters for DeleteSubscriber.
 type DeleteSubscriberParams struct {
@@ -2767,8 +3103,17 @@ type EnableForCustomerJSONRequestBody = CustomerEnable
 // SetEventHookJSONRequestBody defines body for SetEventHook for application/json ContentType.
 type SetEventHookJSONRequestBody = EventHookSet
 
+// CreateSkillJSONRequestBody defines body for CreateSkill for application/json ContentType.
+type CreateSkillJSONRequestBody = SkillCreate
+
+// CheckSkillJSONRequestBody defines body for CheckSkill for application/json ContentType.
+type CheckSkillJSONRequestBody = CheckBody
+
 // EnableSkillJSONRequestBody defines body for EnableSkill for application/json ContentType.
 type EnableSkillJSONRequestBody = ReasonBody
+
+// UpdateManifestJSONRequestBody defines body for UpdateManifest for application/json ContentType.
+type UpdateManifestJSONRequestBody = ManifestUpdate
 
 // CreateSubscriberJSONRequestBody defines body for CreateSubscriber for application/json ContentType.
 type CreateSubscriberJSONRequestBody = SubscriberBody
@@ -3008,6 +3353,52 @@ func (c *Client) SetEventHook(ctx context.Context, name string, body SetEventHoo
 	return receive[EventHook](ctx, c, r)
 }
 
+// ListSkills calls GET /api/v1/accounts/{name}/skills: list the skills of the account's vendor, an entry for each stage.
+func (c *Client) ListSkills(ctx context.Context, name string, params ListSkillsParams) (*Response[SummaryList], error) {
+	r := newRequest("listSkills", http.MethodGet, "/api/v1/accounts/{name}/skills", "name", text(name))
+	if params.SkillID != nil {
+		r.addQuery("skill_id", true, *params.SkillID)
+	}
+	return receive[SummaryList](ctx, c, r)
+}
+
+// CreateSkill calls POST /api/v1/accounts/{name}/skills: create a skill from a manifest.
+func (c *Client) CreateSkill(ctx context.Context, name string, params CreateSkillParams, body CreateSkillJSONRequestBody) (*Response[SkillCreated], error) {
+	r := newRequest("createSkill", http.MethodPost, "/api/v1/accounts/{name}/skills", "name", text(name))
+	if params.IdempotencyKey != nil {
+		r.header.Set("Idempotency-Key", text(*params.IdempotencyKey))
+	}
+	if err := r.setJSON(body); err != nil {
+		return nil, err
+	}
+	return receive[SkillCreated](ctx, c, r)
+}
+
+// DeleteSkill calls DELETE /api/v1/accounts/{name}/skills/{skill_id}: delete a skill with its interaction model.
+func (c *Client) DeleteSkill(ctx context.Context, name string, skillID string, params DeleteSkillParams) error {
+	r := newRequest("deleteSkill", http.MethodDelete, "/api/v1/accounts/{name}/skills/{skill_id}", "name", text(name), "skill_id", text(skillID))
+	if params.Reason != nil {
+		r.addQuery("reason", false, *params.Reason)
+	}
+	_, err := receive[struct{}](ctx, c, r)
+	return err
+}
+
+// ListSkillChecks calls GET /api/v1/accounts/{name}/skills/{skill_id}/check: show what the latest checks of a skill saw, without checking anew.
+func (c *Client) ListSkillChecks(ctx context.Context, name string, skillID string) (*Response[PreflightList], error) {
+	r := newRequest("listSkillChecks", http.MethodGet, "/api/v1/accounts/{name}/skills/{skill_id}/check", "name", text(name), "skill_id", text(skillID))
+	return receive[PreflightList](ctx, c, r)
+}
+
+// CheckSkill calls POST /api/v1/accounts/{name}/skills/{skill_id}/check: check what stands in the way of rolling a skill out.
+func (c *Client) CheckSkill(ctx context.Context, name string, skillID string, body CheckSkillJSONRequestBody) (*Response[Preflight], error) {
+	r := newRequest("checkSkill", http.MethodPost, "/api/v1/accounts/{name}/skills/{skill_id}/check", "name", text(name), "skill_id", text(skillID))
+	if err := r.setJSON(body); err != nil {
+		return nil, err
+	}
+	return receive[Preflight](ctx, c, r)
+}
+
 // DisableSkill calls DELETE /api/v1/accounts/{name}/skills/{skill_id}/stages/{stage}/enablement: disable a stage of a skill for its developer.
 func (c *Client) DisableSkill(ctx context.Context, name string, skillID string, stage DisableSkillParamsStage, params DisableSkillParams) (*Response[DeveloperEnablement], error) {
 	r := newRequest("disableSkill", http.MethodDelete, "/api/v1/accounts/{name}/skills/{skill_id}/stages/{stage}/enablement", "name", text(name), "skill_id", text(skillID), "stage", text(stage))
@@ -3030,6 +3421,36 @@ func (c *Client) EnableSkill(ctx context.Context, name string, skillID string, s
 		return nil, err
 	}
 	return receive[DeveloperEnablement](ctx, c, r)
+}
+
+// GetManifest calls GET /api/v1/accounts/{name}/skills/{skill_id}/stages/{stage}/manifest: read the manifest of a skill at a stage, with its entity tag.
+func (c *Client) GetManifest(ctx context.Context, name string, skillID string, stage GetManifestParamsStage) (*Response[SkillManifest], error) {
+	r := newRequest("getManifest", http.MethodGet, "/api/v1/accounts/{name}/skills/{skill_id}/stages/{stage}/manifest", "name", text(name), "skill_id", text(skillID), "stage", text(stage))
+	return receive[SkillManifest](ctx, c, r)
+}
+
+// UpdateManifest calls PUT /api/v1/accounts/{name}/skills/{skill_id}/stages/{stage}/manifest: replace the manifest of a skill at a stage.
+func (c *Client) UpdateManifest(ctx context.Context, name string, skillID string, stage UpdateManifestParamsStage, body UpdateManifestJSONRequestBody) (*Response[SkillAccepted], error) {
+	r := newRequest("updateManifest", http.MethodPut, "/api/v1/accounts/{name}/skills/{skill_id}/stages/{stage}/manifest", "name", text(name), "skill_id", text(skillID), "stage", text(stage))
+	if err := r.setJSON(body); err != nil {
+		return nil, err
+	}
+	return receive[SkillAccepted](ctx, c, r)
+}
+
+// GetSkillStatus calls GET /api/v1/accounts/{name}/skills/{skill_id}/status: say how the last changes of a skill went.
+func (c *Client) GetSkillStatus(ctx context.Context, name string, skillID string, params GetSkillStatusParams) (*Response[SkillState], error) {
+	r := newRequest("getSkillStatus", http.MethodGet, "/api/v1/accounts/{name}/skills/{skill_id}/status", "name", text(name), "skill_id", text(skillID))
+	if params.Resource != nil {
+		r.addQuery("resource", true, *params.Resource)
+	}
+	if params.Wait != nil {
+		r.addQuery("wait", false, *params.Wait)
+	}
+	if params.ETag != nil {
+		r.addQuery("etag", false, *params.ETag)
+	}
+	return receive[SkillState](ctx, c, r)
 }
 
 // ListSubscribers calls GET /api/v1/accounts/{name}/subscribers: list the subscribers of the account's vendor.
@@ -3507,7 +3928,7 @@ func (c *Client) ListRollouts(ctx context.Context, params ListRolloutsParams) (*
 	return receive[RolloutList](ctx, c, r)
 }
 
-// CreateRollout calls POST /api/v1/rollouts: create a rollout, which starts at once unless start_at says when.
+// CreateRollout calls POST /api/v1/rollouts: create a rollout, which starts at once unless start_at says when or it is paused.
 func (c *Client) CreateRollout(ctx context.Context, params CreateRolloutParams, body CreateRolloutJSONRequestBody) (*Response[Rollout], error) {
 	r := newRequest("createRollout", http.MethodPost, "/api/v1/rollouts")
 	if params.IdempotencyKey != nil {

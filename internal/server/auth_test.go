@@ -23,6 +23,12 @@ var needs = map[string]fleet.Role{
 	"getCredential":         fleet.RoleViewer,
 	"setCredential":         fleet.RoleAdmin,
 	"deleteCredential":      fleet.RoleAdmin,
+	"listSkills":            fleet.RoleViewer,
+	"createSkill":           fleet.RoleOperator,
+	"deleteSkill":           fleet.RoleAdmin,
+	"getSkillStatus":        fleet.RoleViewer,
+	"getManifest":           fleet.RoleViewer,
+	"updateManifest":        fleet.RoleOperator,
 	"importUnits":           fleet.RoleOperator,
 	"listUnits":             fleet.RoleViewer,
 	"exportUnits":           fleet.RoleViewer,
@@ -78,6 +84,8 @@ var needs = map[string]fleet.Role{
 	"getSubscription":       fleet.RoleViewer,
 	"updateSubscription":    fleet.RoleOperator,
 	"deleteSubscription":    fleet.RoleOperator,
+	"checkSkill":            fleet.RoleViewer,
+	"listSkillChecks":       fleet.RoleViewer,
 }
 
 func TestEveryOperationAsksForItsRole(t *testing.T) {
@@ -90,7 +98,7 @@ func TestEveryOperationAsksForItsRole(t *testing.T) {
 			t.Parallel()
 			need, ok := needs[op.ID]
 			require.True(t, ok, "decide which role %s needs", op.ID)
-			path := strings.NewReplacer("{name}", "nobody", "{kind}", "developer", "{id}", "nothing", "{unit_id}", "nowhere").Replace(op.Path)
+			path := strings.NewReplacer("{name}", "nobody", "{kind}", "developer", "{id}", "nothing", "{unit_id}", "nowhere", "{skill_id}", "none", "{stage}", "live").Replace(op.Path)
 			for _, as := range []string{"none", "garbage", "revoked", "expired", "viewer", "operator", "admin"} {
 				var header []string
 				if as == "garbage" {

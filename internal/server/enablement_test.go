@@ -1,7 +1,6 @@
 package server_test
 
 import (
-	"context"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -27,18 +26,6 @@ type amazon struct {
 	asked   []string
 	client  *remote.Client
 }
-
-type freeBudget struct{}
-
-func (freeBudget) Take(ctx context.Context, _ remote.Class) (remote.Slot, error) {
-	return remote.Slot{}, ctx.Err()
-}
-func (freeBudget) Done(context.Context, remote.Slot, remote.Answer) {}
-
-type fixedToken struct{}
-
-func (fixedToken) Token(context.Context) (string, error)           { return "Atza|canary", nil }
-func (fixedToken) Refresh(context.Context, string) (string, error) { return "Atza|canary", nil }
 
 // newAmazon gives the fixture's account both credentials, over one stand-in.
 func newAmazon(t *testing.T, f *fixture, answers map[string]string) *amazon {
