@@ -136,7 +136,7 @@ func TestTheCoverageTableIsTrue(t *testing.T) {
 		clients[row.client] = operation
 		require.Contains(t, s.labels(filepath.Join("internal", parts[0])), row.operation, "%s: the client has no such operation label", what)
 
-		file, function := place(t, row.simulator)
+		file, function := fileAndFunction(t, row.simulator)
 		require.NotNil(t, s.function(file, function), "%s: there is no %s", what, row.simulator)
 
 		command, rest, err := commands.Find(strings.Fields(row.command))
@@ -145,16 +145,16 @@ func TestTheCoverageTableIsTrue(t *testing.T) {
 		require.Equal(t, "fleetctl "+row.command, command.CommandPath(), what)
 		require.False(t, command.HasSubCommands(), "%s: %s is a noun", what, row.command)
 
-		file, function = place(t, row.clientTest)
+		file, function = fileAndFunction(t, row.clientTest)
 		require.NotNil(t, s.function(file, function), "%s: there is no %s", what, row.clientTest)
 		require.True(t, s.names(file, row.status), "%s: %s never says %d", what, file, row.status)
-		file, function = place(t, row.simulatorTest)
+		file, function = fileAndFunction(t, row.simulatorTest)
 		require.NotNil(t, s.function(file, function), "%s: there is no %s", what, row.simulatorTest)
 	}
 }
 
-// place splits "file: function".
-func place(t *testing.T, s string) (file, function string) {
+// fileAndFunction splits "file: function".
+func fileAndFunction(t *testing.T, s string) (file, function string) {
 	t.Helper()
 	file, function, ok := strings.Cut(s, ": ")
 	require.True(t, ok, "%q is not FILE: FUNCTION", s)
