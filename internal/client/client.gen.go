@@ -2470,8 +2470,8 @@ type SkillStep struct {
 
 // SkillSummary defines model for SkillSummary.
 type SkillSummary struct {
-	Apis              []string          `json:"apis"`
-	Asin              *string           `json:"asin,omitempty"`
+	APIs              []string          `json:"apis"`
+	ASIN              *string           `json:"asin,omitempty"`
 	LastUpdated       *time.Time        `json:"last_updated"`
 	NameByLocale      map[string]string `json:"name_by_locale"`
 	PublicationStatus string            `json:"publication_status"`
