@@ -54,9 +54,9 @@ func (s *server) spec() ([]byte, error) {
 // every type but an object.
 func nullableObjects() map[string][]string {
 	return map[string][]string{
-		"Rollout": {"eta"},
-		"Target":  {"before", "after"},
-		"Audit":   {"slot"}, "Drift": {"desired"},
+		"Rollout": {"eta", "preflight"}, "Plan": {"preflight"},
+		"Target": {"before", "after"},
+		"Audit":  {"slot"}, "Drift": {"desired"},
 	}
 }
 
@@ -77,6 +77,14 @@ func schemaName(t reflect.Type, hint string) string {
 	}
 	if t.PkgPath() == manifestPath {
 		return "Skill" + name
+	}
+	switch name {
+	case "Report":
+		return "Preflight"
+	case "Check":
+		return "PreflightCheck"
+	case "ListReport":
+		return "PreflightList"
 	}
 	if item, ok := strings.CutPrefix(name, "List"); ok && item != "" {
 		return item + "List"

@@ -47,12 +47,25 @@ func claimIdempotency(ctx context.Context, tx querier, actor fleet.Actor, k Idem
 	if claimed == 1 {
 		return "", nil
 	}
-	kept, err := q.IdempotencyGet(ctx, db.IdempotencyGetParams{Actor: actor.Name, Key: k.Key})
-	if errors.Is(err, pgx.ErrNoRows) {
+	object, err = usedFor(ctx, q, actor, k)
+	if err == nil && object == "" {
 		return "", &fleet.Error{Code: fleet.CodeUnavailable, Message: "the idempotency key was being given up by another call; try again"}
 	}
+	return object, err
+}
+
+// usedFor is what was created with a key, empty where it was not used. A key that was used
+// for another request is an error.
+func usedFor(ctx context.Context, q *db.Queries, actor fleet.Actor, k Idempotency) (object string, err error) {
+	if k.Key == "" {
+		return "", nil
+	}
+	kept, err := q.IdempotencyGet(ctx, db.IdempotencyGetParams{Actor: actor.Name, Key: k.Key})
+	if errors.Is(err, pgx.ErrNoRows) {
+		return "", nil
+	}
 	if err != nil {
-		return "", fmt.Errorf("read idempotency key: %w", err)
+		return "", mapError(fmt.Errorf("read idempotency key: %w", err))
 	}
 	if !bytes.Equal(kept.RequestHash, k.Hash) {
 		return "", fleet.Invalidf("Idempotency-Key",
