@@ -256,6 +256,17 @@ func TestWaitingForABuild(t *testing.T) {
 	}
 }
 
+func TestASkillWithoutAStatus(t *testing.T) {
+	t.Parallel()
+	none := reply{status: 200, body: `{"skill_id":"amzn1.ask.skill.aaa","at":"2026-03-01T12:00:00Z","ended":false}` + "\n"}
+	f := newFake(t, map[string][]reply{"GET " + skillRoute + "/status": {none}})
+	stdout, stderr := fleetctl(t, f, exitDone, "skill", "status", "amzn1.ask.skill.aaa", "--account", "acme")
+	require.Empty(t, stdout)
+	require.Equal(t, "No status.\n", stderr)
+	stdout, _ = fleetctl(t, f, exitDone, "skill", "status", "amzn1.ask.skill.aaa", "--account", "acme", "-o", "json")
+	require.Equal(t, none.body, stdout)
+}
+
 func TestWaitingIsInterrupted(t *testing.T) {
 	t.Parallel()
 	looked := make(chan struct{}, 1)
