@@ -72,6 +72,10 @@ func TestGoldenOutputs(t *testing.T) {
 		{"desired_apply_nothing", "POST /desired/apply", "desired_nothing", "desired apply -f testdata/fleet.yaml --dry-run"},
 		{"desired_set", "POST /desired", "desired_set", "desired set disabled --account acme --skill amzn1.ask.skill.aaa --select property=maple-court --yes"},
 		{"desired_adopt", "POST /desired/adopt", "desired_adopted", "desired adopt --account acme --select all --yes"},
+		{"skill_list", "GET /accounts/acme/skills", "skills", "skill list --account acme"},
+		{"skill_status", "GET /accounts/acme/skills/amzn1.ask.skill.aaa/status", "skill_status", "skill status amzn1.ask.skill.aaa --account acme"},
+		{"skill_create", "POST /accounts/acme/skills", "skill_created", "skill create -f testdata/skill.json --account acme"},
+		{"skill_update", "PUT /accounts/acme/skills/amzn1.ask.skill.aaa/stages/development/manifest", "skill_accepted", "skill update amzn1.ask.skill.aaa -f testdata/skill.json --account acme --yes --force"},
 		{"token_list", "GET /tokens", "tokens", "token list --all"},
 		{"token_create", "POST /tokens", "token_created", "token create --name night-shift --role operator"},
 		{"token_revoke", "POST /tokens/old/revoke", "token_revoked", "token revoke old"},
@@ -100,6 +104,7 @@ func TestGoldenHelp(t *testing.T) {
 	for _, args := range []string{
 		"", "account", "account create", "account credential", "account credential set", "account check", "account set", "skill check", "unit import", "rollout", "rollout create", "rollout watch",
 		"audit", "audit run", "audit schedule set", "drift", "drift list", "drift repair", "drift ignore", "drift unignore", "desired", "desired apply", "context set",
+		"skill", "skill get", "skill status", "skill create", "skill update", "skill delete",
 	} {
 		t.Run(args, func(t *testing.T) {
 			t.Parallel()

@@ -106,6 +106,21 @@ func TestUsageErrors(t *testing.T) {
 		"a negative limit":                             {"account list --limit=-1", "--limit is negative"},
 		"an unknown context":                           {"account list --context prod", `there is no context "prod"`},
 		"a server that is no URL":                      {"account list --server example.com", "is not an http:// or https:// URL"},
+		"skills of no account":                         {"skill list", "--account is missing"},
+		"a manifest of no account":                     {"skill get s", "--account is missing"},
+		"a manifest of no stage":                       {"skill get s --account acme --stage beta", `--stage "beta" is not one of development, certified, live`},
+		"a manifest as CSV":                            {"skill get s --account acme -o csv", "a manifest has no CSV"},
+		"a status of no resource":                      {"skill status s --account acme --resource model", `--resource "model" is not one of manifest`},
+		"a timeout without a wait":                     {"skill status s --account acme --timeout 1s", "--timeout is for --wait only"},
+		"a negative timeout":                           {"skill status s --account acme --wait --timeout=-1s", "--timeout is negative"},
+		"a skill of no manifest":                       {"skill create --account acme", "--file is missing"},
+		"a skill of no account":                        {"skill create -f testdata/skill.json", "--account is missing"},
+		"an update of no manifest":                     {"skill update s --account acme --yes", "--file is missing"},
+		"an update nobody agreed to":                   {"skill update s --account acme -f testdata/skill.json", "--yes is missing"},
+		"a blind dry run":                              {"skill update s --account acme -f testdata/skill.json --force --dry-run", "exclude each other"},
+		"a blind entity tag":                           {"skill update s --account acme -f testdata/skill.json --force --etag t --yes", "exclude each other"},
+		"a dry run that waits":                         {"skill update s --account acme -f testdata/skill.json --dry-run --wait", "exclude each other"},
+		"a skill deleted by a script":                  {"skill delete s --account acme", "--yes is missing"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
