@@ -32,6 +32,7 @@ func accountColumns(p *program) []column[client.Account] {
 		{head: "burst", text: func(a client.Account) string { return number(a.Budget.Burst) }, wide: true, right: true},
 		{head: "region", text: func(a client.Account) string { return a.Region }},
 		{head: "link_mode", text: func(a client.Account) string { return a.LinkMode }},
+		{head: "countries", text: func(a client.Account) string { return strings.Join(a.Countries, " ") }, wide: true},
 		{head: "api_url", text: func(a client.Account) string { return a.APIURL }, wide: true},
 		{head: "token_url", text: func(a client.Account) string { return a.TokenURL }, wide: true},
 		{head: "client_id", text: func(a client.Account) string { return a.ClientID }, wide: true},
@@ -110,6 +111,7 @@ func (p *program) showAccount(w io.Writer, a client.Account) {
 		f.add("Refused", "the API pushes back until %s (in %s)", p.when(*until), span(until.Sub(p.now())))
 	}
 	f.add("Linking", "%s", joinNonEmpty(", codes from ", a.LinkMode, a.CodeURL))
+	f.add("Countries", "%s", accountCountries(a))
 	f.add("Redirects", "%s", strings.Join(a.RedirectURIs, "\n"))
 	f.add("Protected", "%s", strings.Join(a.ProtectedSkills, "\n"))
 	f.add("Created", "%s", p.whenAndAge(a.CreatedAt))
@@ -200,6 +202,10 @@ func declined(err error) error {
 		return err
 	}
 	return &codeError{code: exitError, msg: "nothing was done"}
+}
+
+func forceFlag(cmd *cobra.Command, dst *bool) {
+	cmd.Flags().BoolVar(dst, "force", false, "go on in spite of a failed check of the skill; needs --reason")
 }
 
 func reasonFlag(cmd *cobra.Command, dst *string) {

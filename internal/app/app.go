@@ -21,6 +21,7 @@ import (
 	"fleetd/internal/fleet"
 	"fleetd/internal/jobs"
 	"fleetd/internal/lwa"
+	"fleetd/internal/preflight"
 	"fleetd/internal/ratelimit"
 	"fleetd/internal/remote"
 	"fleetd/internal/server"
@@ -83,7 +84,7 @@ func Start(ctx context.Context, cfg Config) (_ *App, err error) {
 	handler, err := server.New(server.Config{ //nolint:contextcheck // Each request brings its own.
 		Accounts: a.store, Credentials: a.store, Units: a.store, Rollouts: a.store, Desired: a.store, Audits: a.store, Drift: a.store, Tokens: a.store, Log: a.store,
 		Events: a.store, Hooks: a.store, Verifier: verifier, EnqueueEvent: a.runner.EnqueueEvent,
-		Checker: a.runner, APIs: a.runner.Accounts, Logger: cfg.Logger, Registry: registry, Ready: a.isReady, Version: cfg.Version,
+		Checker: a.runner, APIs: a.runner.Accounts, Preflights: a.runner, Checks: a.store, Calls: a.store, Logger: cfg.Logger, Registry: registry, Ready: a.isReady, Version: cfg.Version,
 		AuditDefault: a.cfg.auditDefault(),
 	})
 	if err != nil {
@@ -122,7 +123,7 @@ func (a *App) startWork(ctx context.Context, registry *prometheus.Registry) erro
 	}
 	a.runner, err = jobs.NewRunner(ctx, jobs.RunnerConfig{
 		Store: a.store, Pool: a.pool, ProcessName: name, MaxInFlight: a.cfg.MaxInFlight, Logger: a.cfg.Logger,
-		Audits: a.cfg.auditDefault(), Repair: jobs.RepairAfterAudit(a.store, a.cfg.Logger),
+		Audits: a.cfg.auditDefault(), Repair: jobs.RepairAfterAudit(a.store, a.preflight, a.cfg.Logger),
 		Accounts: jobs.AccountsConfig{
 			Store: a.store, BudgetPool: a.budgets, MaxInFlight: a.cfg.MaxInFlight, Logger: a.cfg.Logger,
 			Remote: remote.NewMetrics(registry), Tokens: lwa.NewMetrics(registry), Budgets: ratelimit.NewMetrics(registry),
@@ -139,6 +140,11 @@ func (a *App) startWork(ctx context.Context, registry *prometheus.Registry) erro
 		newFleetCollector(a.store, a.cfg.Logger),
 	)
 	return a.runner.Start(ctx)
+}
+
+// preflight checks with the runner that is made after what asks.
+func (a *App) preflight(ctx context.Context, queries ...preflight.Query) ([]preflight.Report, error) {
+	return a.runner.Preflight(ctx, queries...)
 }
 
 func (a *App) serve(handler http.Handler) {

@@ -46,7 +46,7 @@ type RunnerConfig struct {
 	Audits      store.AuditDefault
 	Repair      AuditRepairFunc // after audits whose schedule asks for it; nil: none is automatic
 	// Publications and RefreshPreflight are what the rules of events ask. Nil: the accounts'
-	// developer credentials, and nobody.
+	// developer credentials, and the runner's own preflights.
 	Publications     Publications
 	RefreshPreflight RefreshPreflightFunc
 }
@@ -61,7 +61,9 @@ type Runner struct {
 	auditing *AuditControl
 	audits   *Audits
 	schedule *Scheduler
-	river    *river.Client[pgx.Tx]
+
+	preflights *Preflights
+	river      *river.Client[pgx.Tx]
 
 	loops   sync.WaitGroup
 	release context.CancelFunc // of the control loop
@@ -78,6 +80,7 @@ func NewRunner(ctx context.Context, cfg RunnerConfig) (*Runner, error) {
 	}
 	cfg.Accounts.Added = r.addQueue
 	r.Accounts = NewAccounts(cfg.Accounts)
+	r.preflights = NewPreflights(cfg.Store, r.Accounts, cfg.Logger)
 	r.control = NewControl(cfg.Store, r.Lease, r.Accounts, cfg.MaxInFlight, cfg.Logger)
 	r.Lease.onSeen = r.control.Wake
 	r.targets = NewTargets(cfg.Store, r.Lease, r.Accounts, cfg.Logger, r.control.Wake)
@@ -87,6 +90,9 @@ func NewRunner(ctx context.Context, cfg RunnerConfig) (*Runner, error) {
 	workers := river.NewWorkers()
 	if cfg.Publications == nil {
 		cfg.Publications = developerPublications{r.Accounts}
+	}
+	if cfg.RefreshPreflight == nil {
+		cfg.RefreshPreflight = r.preflights.Refresh
 	}
 	events := NewEvents(cfg.Store, cfg.Publications, cfg.RefreshPreflight, cfg.Logger)
 	err = errors.Join(river.AddWorkerSafely(workers, r.targets), river.AddWorkerSafely(workers, r.audits), river.AddWorkerSafely(workers, events))

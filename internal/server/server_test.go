@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -22,6 +23,7 @@ import (
 	"fleetd/internal/fleet"
 	"fleetd/internal/notifications/sns"
 	"fleetd/internal/postgres/pgtest"
+	"fleetd/internal/preflight"
 	"fleetd/internal/server"
 	"fleetd/internal/store"
 )
@@ -36,6 +38,7 @@ type fixture struct {
 	tokens map[string]string // by role, and "none", "revoked", "expired"
 	log    *syncBuffer
 	ready  func(context.Context) error
+	asked  atomic.Int32 // preflights
 
 	developer *apis.Developer // nil: the account has no such credential
 	customer  *apis.Customer
@@ -90,6 +93,40 @@ func (f *fixture) Customer(_ context.Context, account string) (*apis.Customer, e
 	return f.customer, nil
 }
 
+// Preflight judges as it is done for accounts with a developer credential: one skill is
+// hidden, one is sound, and of every other nothing is asked.
+func (f *fixture) Preflight(ctx context.Context, queries ...preflight.Query) ([]preflight.Report, error) {
+	var reports []preflight.Report
+	for _, q := range queries {
+		a, err := f.store.Account(ctx, q.Account)
+		if err != nil {
+			return nil, err
+		}
+		listed := func(publication string) preflight.Fact[preflight.Skill] {
+			return preflight.Know(preflight.Skill{Exists: true, Own: true, Vendor: "M2V", Listing: []preflight.Listed{{Stage: "live", Publication: publication}}})
+		}
+		facts := preflight.Facts{None: "account " + a.Name + " has no developer credential"}
+		switch q.SkillID {
+		case "amzn1.ask.skill.hidden":
+			facts = preflight.Facts{Skill: listed("HIDDEN"), Build: preflight.Know(preflight.Build{Status: "FAILED"})}
+		case "amzn1.ask.skill.sound":
+			facts = preflight.Facts{Skill: listed("PUBLISHED"), Build: preflight.Know(preflight.Build{Status: "SUCCEEDED"})}
+		}
+		r := preflight.Judge(preflight.Params{
+			Account: q.Account, Action: q.Action, SkillID: q.SkillID, Stage: q.Stage, Countries: a.Countries, LinkMode: a.LinkMode,
+		}, facts)
+		r.CheckedAt, r.Why = time.Now().UTC(), q.Why
+		f.asked.Add(1)
+		if facts.None == "" {
+			err = f.store.SavePreflight(ctx, r)
+		}
+		if reports = append(reports, r); err != nil {
+			return nil, err
+		}
+	}
+	return reports, nil
+}
+
 // believer takes every message for genuine; its header says what it is.
 type believer struct{}
 
@@ -127,7 +164,7 @@ func newFixture(t *testing.T) *fixture {
 	_, err = pool.Exec(t.Context(), "DELETE FROM log_entries")
 	require.NoError(t, err)
 	handler, err := server.New(server.Config{
-		Accounts: f.store, Credentials: f.store, Units: f.store, Rollouts: f.store, Desired: f.store, Audits: f.store, Drift: f.store, Tokens: f.store, Log: f.store, Checker: checker{f.store}, APIs: f,
+		Accounts: f.store, Credentials: f.store, Units: f.store, Rollouts: f.store, Desired: f.store, Audits: f.store, Drift: f.store, Tokens: f.store, Log: f.store, Checker: checker{f.store}, APIs: f, Preflights: f, Checks: f.store, Calls: f.store,
 		Events: f.store, Hooks: f.store, Verifier: believer{}, EnqueueEvent: func(context.Context, pgx.Tx, int64) error { return nil },
 		Logger:   slog.New(slog.NewJSONHandler(f.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Registry: prometheus.NewRegistry(),

@@ -2,6 +2,7 @@ package simulator_test
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
@@ -172,9 +173,7 @@ func testDocumented(t *testing.T, operations []documented) {
 				return request(c, skill)
 			},
 		}
-		for status, way := range d.own {
-			ways[status] = way
-		}
+		maps.Copy(ways, d.own)
 		for status, way := range ways {
 			t.Run(string(d.operation)+"/"+strconv.Itoa(status), func(t *testing.T) {
 				t.Parallel()

@@ -65,6 +65,10 @@ func TestDeveloperCannotEnableWhatIsNotReady(t *testing.T) {
 	rec := c.do("PUT", enablementOf(skill, "development"), "")
 	require.Equal(t, http.StatusForbidden, rec.Code)
 	require.Contains(t, rec.Body.String(), `"violations":[{"code":"BUILD_FAILED"`)
+	require.Equal(t, http.StatusBadRequest, c.do("POST", "/_sim/skills/"+skill, `{"publication_status":"HIDDEN"}`).Code, "it has no stage")
+	require.Error(t, c.sim.Publish(simulator.PublishParams{SkillID: skill}))
+	require.Equal(t, http.StatusAccepted, c.update(skill, "Mended", "").Code)
+	c.sim.SetBuilds(simulator.BuildsParams{Finish: true})
 	for _, status := range []string{"HIDDEN", "REMOVED"} {
 		c.control("POST", "/_sim/skills/"+skill, `{"publication_status":"`+status+`"}`)
 		require.Equal(t, http.StatusForbidden, c.do("PUT", enablementOf(skill, "live"), "").Code, status)

@@ -170,7 +170,7 @@ func TestSkillControlsThatCannotBe(t *testing.T) {
 	for target, bodies := range map[string][]string{
 		"/_sim/skills/homes-only": {`{"publication_status":"HIDDEN"}`, `{"build":{"fail":true}}`, `{"hosted":true}`, `{"seed_spelling":true}`},
 		"/_sim/skills/" + building: {
-			`{"publication_status":"SOLD"}`, `{"build":{"delay":"-1s"}}`, `{"build":{"delay":7}}`, `{"build":{"delay":"soon"}}`, `{"price":1}`,
+			`{"publication_status":"SOLD"}`, `{"publication_status":"HIDDEN"}`, `{"build":{"delay":"-1s"}}`, `{"build":{"delay":7}}`, `{"build":{"delay":"soon"}}`, `{"price":1}`,
 		},
 		"/_sim/publish": {`{}`, `{"skill_id":"a b"}`, `{"skill_id":"` + building + `"}`},
 		"/_sim/builds":  {`{"delay":"-1s"}`},

@@ -20,6 +20,7 @@ type Account struct {
 	ProtectedSkills []string
 	CreatedAt       time.Time
 	UpdatedAt       time.Time
+	Countries       []string
 }
 
 type Audit struct {
