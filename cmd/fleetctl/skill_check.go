@@ -255,7 +255,7 @@ func (p *program) checkedAccess(w io.Writer, c client.AccountCheck) {
 	if c.Credentials == nil {
 		return
 	}
-	for _, cred := range *c.Credentials {
+	for _, cred := range c.Credentials {
 		var f facts
 		_, _ = fmt.Fprintln(w)
 		if !cred.Set {
