@@ -39,8 +39,10 @@ with --yes, or where stdin is not a terminal. What is desired is enabled; what i
 
 Left alone are ignored findings, homes that are occupied or linked, that the last audit could not see whole, or that
 a rollout of the skill has. Each skill is checked first (see fleetctl skill check), and a check that fails stops all of
-it: --force with a --reason goes on all the same. The guardrails are those of each rollout: --canary homes go first, then waves, with
---soak between them; a rollout halts when more than --max-failures homes fail; writes leave inside --window only.`,
+it: --force with a --reason goes on all the same.
+
+The guardrails are those of each rollout: --canary homes go first, then waves, with --soak between them; a rollout halts
+when more than --max-failures homes fail; writes leave inside --window only.`,
 		Example: `  fleetctl drift repair --account acme --kind missing --dry-run
   fleetctl drift repair --account acme --property maple-court --canary 5 --yes --watch --reason "ticket 4711"`,
 		RunE: p.do(o.run),

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -245,30 +244,4 @@ func needReason(force bool, reason string) error {
 		return usagef("--force needs --reason: say why it is done in spite of a failed check")
 	}
 	return nil
-}
-
-// accountCountries says where the homes of an account are.
-func accountCountries(a client.Account) string { return strings.Join(a.Countries, ", ") }
-
-// checkedAccess prints what each credential of an account can do.
-func (p *program) checkedAccess(w io.Writer, c client.AccountCheck) {
-	if c.Credentials == nil {
-		return
-	}
-	for _, cred := range c.Credentials {
-		var f facts
-		_, _ = fmt.Fprintln(w)
-		if !cred.Set {
-			f.add("Credential", "%s: not set", cred.Kind)
-			f.write(w)
-			continue
-		}
-		f.add("Credential", "%s", cred.Kind)
-		f.add("Token", "%s", p.checkStep(cred.Token))
-		for _, can := range cred.Can {
-			f.add("", "%s", "")
-			f.add(title(can.What), "%s", p.checkStep(client.CheckStep{OK: can.OK, Message: can.Message}))
-		}
-		f.write(w)
-	}
 }

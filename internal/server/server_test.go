@@ -74,6 +74,13 @@ func (c checker) Check(ctx context.Context, account string) (store.AccountCheck,
 		Account: a.Name,
 		Token:   store.CheckStep{OK: true, Message: "an access token was granted"},
 		API:     store.CheckStep{Message: "the API answered 403; grant the LWA client access in the console"},
+		Credentials: []store.CredentialCheck{
+			{
+				Kind: fleet.CredentialEnterprise, Set: true, Token: store.CheckStep{OK: true, Message: "an access token was granted"},
+				Can: []store.AccessCheck{{What: store.AccessUnits, Message: "the API answered 403; grant the LWA client access in the console"}},
+			},
+			{Kind: fleet.CredentialDeveloper, Token: store.CheckStep{Message: "not set: there is nothing to try"}, Can: []store.AccessCheck{}},
+		},
 	}, nil
 }
 
