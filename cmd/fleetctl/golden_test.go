@@ -64,6 +64,11 @@ func TestGoldenOutputs(t *testing.T) {
 		{"desired_apply_nothing", "POST /desired/apply", "desired_nothing", "desired apply -f testdata/fleet.yaml --dry-run"},
 		{"desired_set", "POST /desired", "desired_set", "desired set disabled --account acme --skill amzn1.ask.skill.aaa --select property=maple-court --yes"},
 		{"desired_adopt", "POST /desired/adopt", "desired_adopted", "desired adopt --account acme --select all --yes"},
+		{"event_list", "GET /events", "events", "event list"},
+		{"event_show", "GET /events/ev-3", "event", "event show ev-3"},
+		{"event_hook_show", "GET /accounts/acme/event-hook", "event_hook", "event hook show --account acme"},
+		{"event_rule_list", "GET /event-rules", "event_rules", "event rule list"},
+		{"event_rule_create", "POST /event-rules", "event_rule", "event rule create --account acme --event SkillPublish --action resume_rollout --rollout ro-7k2m"},
 		{"token_list", "GET /tokens", "tokens", "token list --all"},
 		{"token_create", "POST /tokens", "token_created", "token create --name night-shift --role operator"},
 		{"token_revoke", "POST /tokens/old/revoke", "token_revoked", "token revoke old"},
@@ -92,6 +97,7 @@ func TestGoldenHelp(t *testing.T) {
 	for _, args := range []string{
 		"", "account", "account create", "account credential", "account credential set", "account check", "account set", "skill check", "unit import", "rollout", "rollout create", "rollout watch",
 		"audit", "audit run", "audit schedule set", "drift", "drift list", "drift repair", "drift ignore", "desired", "desired apply", "context set",
+		"event", "event tail", "event hook set", "event rule create",
 	} {
 		t.Run(args, func(t *testing.T) {
 			t.Parallel()
