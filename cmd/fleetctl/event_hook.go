@@ -34,8 +34,7 @@ shown, with the topic's attribute SignatureVersion set to 2: the subscription is
 other topic is not.
 
 Raw message delivery carries no signature. It is taken only with a secret: --raw-secret-file, and the same secret as the
-password in the address that is subscribed (https://any:SECRET@fleetd.example/hooks/sns/ACCOUNT). What it was stays unless
---raw-secret-file or --no-raw is given.`,
+password in the address that is subscribed. What it was stays unless --raw-secret-file or --no-raw is given.`,
 		Example: `  fleetctl event hook set --account acme --topic arn:aws:sns:us-east-1:123456789012:skill-events`,
 		RunE:    p.do(o.run),
 	}
