@@ -76,6 +76,11 @@ func TestGoldenOutputs(t *testing.T) {
 		{"skill_status", "GET /accounts/acme/skills/amzn1.ask.skill.aaa/status", "skill_status", "skill status amzn1.ask.skill.aaa --account acme"},
 		{"skill_create", "POST /accounts/acme/skills", "skill_created", "skill create -f testdata/skill.json --account acme"},
 		{"skill_update", "PUT /accounts/acme/skills/amzn1.ask.skill.aaa/stages/development/manifest", "skill_accepted", "skill update amzn1.ask.skill.aaa -f testdata/skill.json --account acme --yes --force"},
+		{"event_list", "GET /events", "events", "event list"},
+		{"event_show", "GET /events/ev-3", "event", "event show ev-3"},
+		{"event_hook_show", "GET /accounts/acme/event-hook", "event_hook", "event hook show --account acme"},
+		{"event_rule_list", "GET /event-rules", "event_rules", "event rule list"},
+		{"event_rule_create", "POST /event-rules", "event_rule", "event rule create --account acme --event SkillPublish --action resume_rollout --rollout ro-7k2m"},
 		{"token_list", "GET /tokens", "tokens", "token list --all"},
 		{"token_create", "POST /tokens", "token_created", "token create --name night-shift --role operator"},
 		{"token_revoke", "POST /tokens/old/revoke", "token_revoked", "token revoke old"},
@@ -105,6 +110,7 @@ func TestGoldenHelp(t *testing.T) {
 		"", "account", "account create", "account credential", "account credential set", "account check", "account set", "skill check", "unit import", "rollout", "rollout create", "rollout watch",
 		"audit", "audit run", "audit schedule set", "drift", "drift list", "drift repair", "drift ignore", "drift unignore", "desired", "desired apply", "context set",
 		"skill", "skill get", "skill status", "skill create", "skill update", "skill delete",
+		"event", "event tail", "event hook set", "event rule create",
 	} {
 		t.Run(args, func(t *testing.T) {
 			t.Parallel()

@@ -48,8 +48,8 @@ type Publications interface {
 	Publication(ctx context.Context, account, skillID string) (Publication, error)
 }
 
-// RefreshPreflightFunc looks anew whether a skill of an account can be rolled out, keeps what
-// it saw, and says it in a sentence.
+// RefreshPreflightFunc looks anew whether a skill of an account can be rolled out,
+// keeps what it saw, and says it in a sentence.
 type RefreshPreflightFunc func(ctx context.Context, account, skillID string) (result string, err error)
 
 // Events is the worker of events.
