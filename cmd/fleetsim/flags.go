@@ -64,6 +64,7 @@ func parse(env func(string) (string, bool), stdout io.Writer, args []string) (op
 	fs.StringVar(&cfg.Accounts[1].VendorID, "vendor-id", cfg.Accounts[1].VendorID, "vendor `ID` of the developer")
 	clientFlags(fs, &cfg.Accounts[2], "customer-", " of the customer")
 	fs.StringVar(&cfg.Accounts[2].Region, "customer-region", cfg.Accounts[2].Region, "`region` that the customer is registered in: na, eu or fe")
+	fs.DurationVar(&cfg.HookRetryDelay, "hook-retry-delay", cfg.HookRetryDelay, "`time` after which a failed delivery to a hook is tried again, three times")
 	fs.IntVar(&cfg.HistoryCap, "history", cfg.HistoryCap, "`requests` that the history remembers; the counters are of all")
 
 	if err := fs.Parse(args); err != nil {
@@ -137,8 +138,9 @@ func finish(cfg *simulator.Config, preset string, faults, enabled []string) erro
 
 // usage writes every flag with its environment name and default.
 func usage(w io.Writer, fs *flag.FlagSet) {
-	fmt.Fprint(w, "fleetsim serves a stand-in of the residential skill management API, of the skill manifest and\n"+
-		"skill enablement APIs, of Login with Amazon and of a code server on one loopback port. GET /_sim/ lists its own controls.\n\n"+
+	fmt.Fprint(w, "fleetsim serves a stand-in of the residential skill management API, of the skill manifest,\n"+
+		"skill enablement and development notification APIs, of Amazon SNS, of Login with Amazon and of a code server,\n"+
+		"on one loopback port. GET /_sim/ lists its own controls.\n\n"+
 		"Usage: fleetsim [flags]\n\nFlags, each with the environment name behind it and its default:\n")
 	fs.VisitAll(func(f *flag.Flag) {
 		value, text := flag.UnquoteUsage(f)

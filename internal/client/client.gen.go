@@ -133,6 +133,42 @@ func (e CheckBodyStage) Valid() bool {
 	}
 }
 
+// Defines values for CustomerEnableStage.
+const (
+	CustomerEnableStageDevelopment CustomerEnableStage = "development"
+	CustomerEnableStageLive        CustomerEnableStage = "live"
+)
+
+// Valid indicates whether the value is a known member of the CustomerEnableStage enum.
+func (e CustomerEnableStage) Valid() bool {
+	switch e {
+	case CustomerEnableStageDevelopment:
+		return true
+	case CustomerEnableStageLive:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for CustomerEndpointSource.
+const (
+	API     CustomerEndpointSource = "api"
+	Regions CustomerEndpointSource = "regions"
+)
+
+// Valid indicates whether the value is a known member of the CustomerEndpointSource enum.
+func (e CustomerEndpointSource) Valid() bool {
+	switch e {
+	case API:
+		return true
+	case Regions:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for DesiredSetRequestState.
 const (
 	DesiredSetRequestStateCertification DesiredSetRequestState = "certification"
@@ -553,6 +589,126 @@ func (e SetCredentialParamsKind) Valid() bool {
 	case SetCredentialParamsKindDeveloper:
 		return true
 	case SetCredentialParamsKindEnterprise:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for DisableSkillParamsStage.
+const (
+	DisableSkillParamsStageDevelopment DisableSkillParamsStage = "development"
+	DisableSkillParamsStageLive        DisableSkillParamsStage = "live"
+)
+
+// Valid indicates whether the value is a known member of the DisableSkillParamsStage enum.
+func (e DisableSkillParamsStage) Valid() bool {
+	switch e {
+	case DisableSkillParamsStageDevelopment:
+		return true
+	case DisableSkillParamsStageLive:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for GetEnablementParamsStage.
+const (
+	GetEnablementParamsStageDevelopment GetEnablementParamsStage = "development"
+	GetEnablementParamsStageLive        GetEnablementParamsStage = "live"
+)
+
+// Valid indicates whether the value is a known member of the GetEnablementParamsStage enum.
+func (e GetEnablementParamsStage) Valid() bool {
+	switch e {
+	case GetEnablementParamsStageDevelopment:
+		return true
+	case GetEnablementParamsStageLive:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for EnableSkillParamsStage.
+const (
+	EnableSkillParamsStageDevelopment EnableSkillParamsStage = "development"
+	EnableSkillParamsStageLive        EnableSkillParamsStage = "live"
+)
+
+// Valid indicates whether the value is a known member of the EnableSkillParamsStage enum.
+func (e EnableSkillParamsStage) Valid() bool {
+	switch e {
+	case EnableSkillParamsStageDevelopment:
+		return true
+	case EnableSkillParamsStageLive:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for GetManifestParamsStage.
+const (
+	GetManifestParamsStageCertified   GetManifestParamsStage = "certified"
+	GetManifestParamsStageDevelopment GetManifestParamsStage = "development"
+	GetManifestParamsStageLive        GetManifestParamsStage = "live"
+)
+
+// Valid indicates whether the value is a known member of the GetManifestParamsStage enum.
+func (e GetManifestParamsStage) Valid() bool {
+	switch e {
+	case GetManifestParamsStageCertified:
+		return true
+	case GetManifestParamsStageDevelopment:
+		return true
+	case GetManifestParamsStageLive:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for UpdateManifestParamsStage.
+const (
+	UpdateManifestParamsStageCertified   UpdateManifestParamsStage = "certified"
+	UpdateManifestParamsStageDevelopment UpdateManifestParamsStage = "development"
+	UpdateManifestParamsStageLive        UpdateManifestParamsStage = "live"
+)
+
+// Valid indicates whether the value is a known member of the UpdateManifestParamsStage enum.
+func (e UpdateManifestParamsStage) Valid() bool {
+	switch e {
+	case UpdateManifestParamsStageCertified:
+		return true
+	case UpdateManifestParamsStageDevelopment:
+		return true
+	case UpdateManifestParamsStageLive:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for GetSkillStatusParamsResource.
+const (
+	HostedSkillDeployment   GetSkillStatusParamsResource = "hostedSkillDeployment"
+	HostedSkillProvisioning GetSkillStatusParamsResource = "hostedSkillProvisioning"
+	InteractionModel        GetSkillStatusParamsResource = "interactionModel"
+	Manifest                GetSkillStatusParamsResource = "manifest"
+)
+
+// Valid indicates whether the value is a known member of the GetSkillStatusParamsResource enum.
+func (e GetSkillStatusParamsResource) Valid() bool {
+	switch e {
+	case HostedSkillDeployment:
+		return true
+	case HostedSkillProvisioning:
+		return true
+	case InteractionModel:
+		return true
+	case Manifest:
 		return true
 	default:
 		return false
@@ -1217,6 +1373,68 @@ type CredentialSet struct {
 	VendorID *string `json:"vendor_id,omitempty"`
 }
 
+// CustomerEnable defines model for CustomerEnable.
+type CustomerEnable struct {
+	// AuthCode A code of the skill's own OAuth server. It serves once; it is passed on and neither stored nor shown.
+	AuthCode *string `json:"auth_code,omitempty"`
+
+	// CodeVerifier The verifier of a code that was obtained with PKCE; passed on and neither stored nor shown.
+	CodeVerifier *string `json:"code_verifier,omitempty"`
+
+	// Reason Why, for the log.
+	Reason *string `json:"reason,omitempty"`
+
+	// RedirectURI The redirect_uri with which the auth code was obtained; given with auth_code, for skills that link accounts.
+	RedirectURI *string `json:"redirect_uri,omitempty"`
+
+	// Stage The stage to enable.
+	Stage CustomerEnableStage `json:"stage"`
+}
+
+// CustomerEnableStage The stage to enable.
+type CustomerEnableStage string
+
+// CustomerEnablement defines model for CustomerEnablement.
+type CustomerEnablement struct {
+	// AccountLink LINKED or NOT_LINKED; empty where the API did not say.
+	AccountLink string `json:"account_link"`
+
+	// Endpoint Base URL of the endpoint that answered.
+	Endpoint   string    `json:"endpoint"`
+	ObservedAt time.Time `json:"observed_at"`
+
+	// RequestID Amazon's ID of the request.
+	RequestID string `json:"request_id"`
+	SkillID   string `json:"skill_id"`
+
+	// Stage Empty where the API did not say.
+	Stage string `json:"stage"`
+
+	// Status As the API spells it; ABSENT where the customer does not have the skill.
+	Status string `json:"status"`
+
+	// UserID The skill's name for the customer; it may change when the skill is enabled anew.
+	UserID string `json:"user_id"`
+}
+
+// CustomerEndpoint defines model for CustomerEndpoint.
+type CustomerEndpoint struct {
+	// Endpoints Base URLs, in the order in which they are tried; one: it is known.
+	Endpoints []string `json:"endpoints"`
+
+	// Remembered The one that served last, which is called first; empty: none.
+	Remembered string `json:"remembered"`
+
+	// RequestID Amazon's ID of the request.
+	RequestID string `json:"request_id"`
+
+	// Source api: the API named them. regions: it could not say, and these are every region's.
+	Source CustomerEndpointSource `json:"source"`
+}
+
+// CustomerEndpointSource api: the API named them. regions: it could not say, and these are every region's.
+type CustomerEndpointSource string
+
 // DesiredAdoptRequest defines model for DesiredAdoptRequest.
 type DesiredAdoptRequest struct {
 	// Account The account to work for.
@@ -1383,6 +1601,14 @@ type DesiredSkill struct {
 	SkillID   string `json:"skill_id"`
 	Stage     int64  `json:"stage"`
 	Unchanged int64  `json:"unchanged"`
+}
+
+// DeveloperEnablement defines model for DeveloperEnablement.
+type DeveloperEnablement struct {
+	// Enabled False also where there is no such skill or stage: the API tells no difference.
+	Enabled bool   `json:"enabled"`
+	SkillID string `json:"skill_id"`
+	Stage   string `json:"stage"`
 }
 
 // Document defines model for Document.
@@ -1701,6 +1927,18 @@ type LogEntryList struct {
 
 	// NextCursor The cursor of the next page; empty on the last.
 	NextCursor string `json:"next_cursor"`
+}
+
+// ManifestUpdate defines model for ManifestUpdate.
+type ManifestUpdate struct {
+	// ETag The entity tag of the manifest that is replaced, as getManifest read it: where another one stands by now, the call is refused with 412. Not given: whatever stands there is replaced.
+	ETag *string `json:"etag,omitempty"`
+
+	// Manifest The whole manifest, an object: what a skill.json holds under manifest.
+	Manifest interface{} `json:"manifest"`
+
+	// Reason Why, for the log.
+	Reason *string `json:"reason,omitempty"`
 }
 
 // NewToken defines model for NewToken.
@@ -2036,6 +2274,188 @@ type ServerVersion struct {
 	Version string `json:"version"`
 }
 
+// SkillAccepted defines model for SkillAccepted.
+type SkillAccepted struct {
+	// RequestID Amazon's ID of the request.
+	RequestID *string `json:"request_id,omitempty"`
+	SkillID   string  `json:"skill_id"`
+	Stage     string  `json:"stage"`
+}
+
+// SkillCreate defines model for SkillCreate.
+type SkillCreate struct {
+	// Manifest The manifest, an object: what a skill.json holds under manifest.
+	Manifest interface{} `json:"manifest"`
+
+	// Reason Why, for the log.
+	Reason *string `json:"reason,omitempty"`
+}
+
+// SkillCreated defines model for SkillCreated.
+type SkillCreated struct {
+	// RequestID Amazon's ID of the request; empty where an earlier call made the skill.
+	RequestID *string `json:"request_id,omitempty"`
+	SkillID   string  `json:"skill_id"`
+}
+
+// SkillManifest defines model for SkillManifest.
+type SkillManifest struct {
+	// ETag Its version, for updateManifest; empty where the API gave none.
+	ETag string `json:"etag"`
+
+	// Manifest An object, as it came.
+	Manifest interface{} `json:"manifest"`
+
+	// RequestID Amazon's ID of the request.
+	RequestID *string `json:"request_id,omitempty"`
+	SkillID   string  `json:"skill_id"`
+	Stage     string  `json:"stage"`
+}
+
+// SkillMessage defines model for SkillMessage.
+type SkillMessage struct {
+	Code    *string `json:"code,omitempty"`
+	Message string  `json:"message"`
+}
+
+// SkillResourceStatus defines model for SkillResourceStatus.
+type SkillResourceStatus struct {
+	ETag       *string     `json:"etag,omitempty"`
+	LastUpdate SkillUpdate `json:"last_update"`
+	Version    *string     `json:"version,omitempty"`
+}
+
+// SkillState defines model for SkillState.
+type SkillState struct {
+	At time.Time `json:"at"`
+
+	// Ended Everything that was asked for has SUCCEEDED or FAILED.
+	Ended                   bool                            `json:"ended"`
+	HostedSkillDeployment   *SkillResourceStatus            `json:"hosted_skill_deployment,omitempty"`
+	HostedSkillProvisioning *SkillResourceStatus            `json:"hosted_skill_provisioning,omitempty"`
+	InteractionModel        *map[string]SkillResourceStatus `json:"interaction_model,omitempty"`
+	Manifest                *SkillResourceStatus            `json:"manifest,omitempty"`
+	RequestID               *string                         `json:"request_id,omitempty"`
+	SkillID                 string                          `json:"skill_id"`
+}
+
+// SkillStep defines model for SkillStep.
+type SkillStep struct {
+	Errors *[]SkillMessage `json:"errors,omitempty"`
+	Name   string          `json:"name"`
+	State  string          `json:"state"`
+}
+
+// SkillSummary defines model for SkillSummary.
+type SkillSummary struct {
+	Apis              []string          `json:"apis"`
+	Asin              *string           `json:"asin,omitempty"`
+	LastUpdated       *time.Time        `json:"last_updated"`
+	NameByLocale      map[string]string `json:"name_by_locale"`
+	PublicationStatus string            `json:"publication_status"`
+	SkillID           string            `json:"skill_id"`
+	Stage             string            `json:"stage"`
+}
+
+// SkillUpdate defines model for SkillUpdate.
+type SkillUpdate struct {
+	CommitID *string         `json:"commit_id,omitempty"`
+	Errors   *[]SkillMessage `json:"errors,omitempty"`
+	LogURL   *string         `json:"log_url,omitempty"`
+	State    string          `json:"state"`
+	Steps    *[]SkillStep    `json:"steps,omitempty"`
+	Warnings *[]SkillMessage `json:"warnings,omitempty"`
+}
+
+// Subscriber defines model for Subscriber.
+type Subscriber struct {
+	// ClientID In lists; empty where the API did not say.
+	ClientID string `json:"client_id"`
+	ID       string `json:"id"`
+	Name     string `json:"name"`
+
+	// RoleArn ARN of the AWS role that may publish to it.
+	RoleArn string `json:"role_arn"`
+
+	// Status ACTIVE or INACTIVE, in lists; empty where the API did not say.
+	Status string `json:"status"`
+
+	// URI ARN of the SNS topic that notifications are published to.
+	URI string `json:"uri"`
+}
+
+// SubscriberBody defines model for SubscriberBody.
+type SubscriberBody struct {
+	Name string `json:"name"`
+
+	// Reason Why, for the log.
+	Reason *string `json:"reason,omitempty"`
+
+	// RoleArn ARN of the AWS role that may publish to it.
+	RoleArn string `json:"role_arn"`
+
+	// URI ARN of the SNS topic that notifications are published to.
+	URI string `json:"uri"`
+}
+
+// SubscriberList defines model for SubscriberList.
+type SubscriberList struct {
+	Items []Subscriber `json:"items"`
+
+	// NextCursor The cursor of the next page; empty on the last.
+	NextCursor string `json:"next_cursor"`
+}
+
+// Subscription defines model for Subscription.
+type Subscription struct {
+	Events []string `json:"events"`
+	ID     string   `json:"id"`
+	Name   string   `json:"name"`
+
+	// SubscriberID Where the events go; empty in the answer to an update, which cannot change it.
+	SubscriberID string `json:"subscriber_id"`
+	VendorID     string `json:"vendor_id"`
+}
+
+// SubscriptionBody defines model for SubscriptionBody.
+type SubscriptionBody struct {
+	// Events Names of events, such as AlexaDevelopmentEvent.SkillPublish; AlexaDevelopmentEvent.ALL only alone.
+	Events []string `json:"events"`
+	Name   string   `json:"name"`
+
+	// Reason Why, for the log.
+	Reason *string `json:"reason,omitempty"`
+}
+
+// SubscriptionCreate defines model for SubscriptionCreate.
+type SubscriptionCreate struct {
+	// Events Names of events, such as AlexaDevelopmentEvent.SkillPublish; AlexaDevelopmentEvent.ALL only alone.
+	Events []string `json:"events"`
+	Name   string   `json:"name"`
+
+	// Reason Why, for the log.
+	Reason *string `json:"reason,omitempty"`
+
+	// SubscriberID Where the events go.
+	SubscriberID string `json:"subscriber_id"`
+}
+
+// SubscriptionList defines model for SubscriptionList.
+type SubscriptionList struct {
+	Items []Subscription `json:"items"`
+
+	// NextCursor The cursor of the next page; empty on the last.
+	NextCursor string `json:"next_cursor"`
+}
+
+// SummaryList defines model for SummaryList.
+type SummaryList struct {
+	Items []SkillSummary `json:"items"`
+
+	// NextCursor The cursor of the next page; empty on the last.
+	NextCursor string `json:"next_cursor"`
+}
+
 // Target defines model for Target.
 type Target struct {
 	After     *Observation `json:"after"`
@@ -2215,8 +2635,86 @@ type GetCredentialParamsKind string
 // SetCredentialParamsKind defines parameters for SetCredential.
 type SetCredentialParamsKind string
 
+// DisableForCustomerParams defines parameters for DisableForCustomer.
+type DisableForCustomerParams struct {
+	// Reason Why, for the log.
+	Reason *string `form:"reason,omitempty" json:"reason,omitempty"`
+}
+
 // DeleteEventHookParams defines parameters for DeleteEventHook.
 type DeleteEventHookParams struct {
+	// Reason Why, for the log.
+	Reason *string `form:"reason,omitempty" json:"reason,omitempty"`
+}
+
+// ListSkillsParams defines parameters for ListSkills.
+type ListSkillsParams struct {
+	// SkillID Only these skills.
+	SkillID *[]string `form:"skill_id,omitempty" json:"skill_id,omitempty"`
+}
+
+// CreateSkillParams defines parameters for CreateSkill.
+type CreateSkillParams struct {
+	// IdempotencyKey Makes a repeated call safe: for 24 hours the same key with the same request gets the first call's answer and changes nothing. After that the key may be forgotten, and the call creates anew.
+	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
+}
+
+// DeleteSkillParams defines parameters for DeleteSkill.
+type DeleteSkillParams struct {
+	// Reason Why, for the log.
+	Reason *string `form:"reason,omitempty" json:"reason,omitempty"`
+}
+
+// DisableSkillParams defines parameters for DisableSkill.
+type DisableSkillParams struct {
+	// Reason Why, for the log.
+	Reason *string `form:"reason,omitempty" json:"reason,omitempty"`
+}
+
+// DisableSkillParamsStage defines parameters for DisableSkill.
+type DisableSkillParamsStage string
+
+// GetEnablementParamsStage defines parameters for GetEnablement.
+type GetEnablementParamsStage string
+
+// EnableSkillParamsStage defines parameters for EnableSkill.
+type EnableSkillParamsStage string
+
+// GetManifestParamsStage defines parameters for GetManifest.
+type GetManifestParamsStage string
+
+// UpdateManifestParamsStage defines parameters for UpdateManifest.
+type UpdateManifestParamsStage string
+
+// GetSkillStatusParams defines parameters for GetSkillStatus.
+type GetSkillStatusParams struct {
+	// Resource Only these; all when not given.
+	Resource *[]GetSkillStatusParamsResource `form:"resource,omitempty" json:"resource,omitempty"`
+
+	// Wait Seconds to wait for the end of what is asked for: of the manifest, when no resource is.
+	Wait *int64 `form:"wait,omitempty" json:"wait,omitempty"`
+
+	// ETag With wait: the entity tag that an update replaced, so that an end from before it is not taken for its own.
+	ETag *string `form:"etag,omitempty" json:"etag,omitempty"`
+}
+
+// GetSkillStatusParamsResource defines parameters for GetSkillStatus.
+type GetSkillStatusParamsResource string
+
+// DeleteSubscriberParams defines parameters for DeleteSubscriber.
+type DeleteSubscriberParams struct {
+	// Reason Why, for the log.
+	Reason *string `form:"reason,omitempty" json:"reason,omitempty"`
+}
+
+// ListSubscriptionsParams defines parameters for ListSubscriptions.
+type ListSubscriptionsParams struct {
+	// Subscriber Only those of this subscriber.
+	Subscriber *string `form:"subscriber,omitempty" json:"subscriber,omitempty"`
+}
+
+// DeleteSubscriptionParams defines parameters for DeleteSubscription.
+type DeleteSubscriptionParams struct {
 	// Reason Why, for the log.
 	Reason *string `form:"reason,omitempty" json:"reason,omitempty"`
 }
@@ -2599,11 +3097,35 @@ type SetAuditScheduleJSONRequestBody = AuditScheduleSet
 // SetCredentialJSONRequestBody defines body for SetCredential for application/json ContentType.
 type SetCredentialJSONRequestBody = CredentialSet
 
+// EnableForCustomerJSONRequestBody defines body for EnableForCustomer for application/json ContentType.
+type EnableForCustomerJSONRequestBody = CustomerEnable
+
 // SetEventHookJSONRequestBody defines body for SetEventHook for application/json ContentType.
 type SetEventHookJSONRequestBody = EventHookSet
 
+// CreateSkillJSONRequestBody defines body for CreateSkill for application/json ContentType.
+type CreateSkillJSONRequestBody = SkillCreate
+
 // CheckSkillJSONRequestBody defines body for CheckSkill for application/json ContentType.
 type CheckSkillJSONRequestBody = CheckBody
+
+// EnableSkillJSONRequestBody defines body for EnableSkill for application/json ContentType.
+type EnableSkillJSONRequestBody = ReasonBody
+
+// UpdateManifestJSONRequestBody defines body for UpdateManifest for application/json ContentType.
+type UpdateManifestJSONRequestBody = ManifestUpdate
+
+// CreateSubscriberJSONRequestBody defines body for CreateSubscriber for application/json ContentType.
+type CreateSubscriberJSONRequestBody = SubscriberBody
+
+// UpdateSubscriberJSONRequestBody defines body for UpdateSubscriber for application/json ContentType.
+type UpdateSubscriberJSONRequestBody = SubscriberBody
+
+// CreateSubscriptionJSONRequestBody defines body for CreateSubscription for application/json ContentType.
+type CreateSubscriptionJSONRequestBody = SubscriptionCreate
+
+// UpdateSubscriptionJSONRequestBody defines body for UpdateSubscription for application/json ContentType.
+type UpdateSubscriptionJSONRequestBody = SubscriptionBody
 
 // CreateAuditJSONRequestBody defines body for CreateAudit for application/json ContentType.
 type CreateAuditJSONRequestBody = AuditRequest
@@ -2776,6 +3298,36 @@ func (c *Client) SetCredential(ctx context.Context, name string, kind SetCredent
 	return receive[AccountCredential](ctx, c, r)
 }
 
+// GetCustomerEndpoint calls GET /api/v1/accounts/{name}/customer/endpoint: ask which regional endpoint is the customer's, and say which one is remembered.
+func (c *Client) GetCustomerEndpoint(ctx context.Context, name string) (*Response[CustomerEndpoint], error) {
+	r := newRequest("getCustomerEndpoint", http.MethodGet, "/api/v1/accounts/{name}/customer/endpoint", "name", text(name))
+	return receive[CustomerEndpoint](ctx, c, r)
+}
+
+// DisableForCustomer calls DELETE /api/v1/accounts/{name}/customer/skills/{skill_id}/enablement: disable a skill for the customer and unlink the accounts.
+func (c *Client) DisableForCustomer(ctx context.Context, name string, skillID string, params DisableForCustomerParams) (*Response[CustomerEnablement], error) {
+	r := newRequest("disableForCustomer", http.MethodDelete, "/api/v1/accounts/{name}/customer/skills/{skill_id}/enablement", "name", text(name), "skill_id", text(skillID))
+	if params.Reason != nil {
+		r.addQuery("reason", false, *params.Reason)
+	}
+	return receive[CustomerEnablement](ctx, c, r)
+}
+
+// GetCustomerEnablement calls GET /api/v1/accounts/{name}/customer/skills/{skill_id}/enablement: say whether a skill is enabled and linked for the customer of the account's customer credential.
+func (c *Client) GetCustomerEnablement(ctx context.Context, name string, skillID string) (*Response[CustomerEnablement], error) {
+	r := newRequest("getCustomerEnablement", http.MethodGet, "/api/v1/accounts/{name}/customer/skills/{skill_id}/enablement", "name", text(name), "skill_id", text(skillID))
+	return receive[CustomerEnablement](ctx, c, r)
+}
+
+// EnableForCustomer calls POST /api/v1/accounts/{name}/customer/skills/{skill_id}/enablement: enable a skill for the customer and link the customer's account.
+func (c *Client) EnableForCustomer(ctx context.Context, name string, skillID string, body EnableForCustomerJSONRequestBody) (*Response[CustomerEnablement], error) {
+	r := newRequest("enableForCustomer", http.MethodPost, "/api/v1/accounts/{name}/customer/skills/{skill_id}/enablement", "name", text(name), "skill_id", text(skillID))
+	if err := r.setJSON(body); err != nil {
+		return nil, err
+	}
+	return receive[CustomerEnablement](ctx, c, r)
+}
+
 // DeleteEventHook calls DELETE /api/v1/accounts/{name}/event-hook: take no more events for an account.
 func (c *Client) DeleteEventHook(ctx context.Context, name string, params DeleteEventHookParams) error {
 	r := newRequest("deleteEventHook", http.MethodDelete, "/api/v1/accounts/{name}/event-hook", "name", text(name))
@@ -2801,6 +3353,37 @@ func (c *Client) SetEventHook(ctx context.Context, name string, body SetEventHoo
 	return receive[EventHook](ctx, c, r)
 }
 
+// ListSkills calls GET /api/v1/accounts/{name}/skills: list the skills of the account's vendor, an entry for each stage.
+func (c *Client) ListSkills(ctx context.Context, name string, params ListSkillsParams) (*Response[SummaryList], error) {
+	r := newRequest("listSkills", http.MethodGet, "/api/v1/accounts/{name}/skills", "name", text(name))
+	if params.SkillID != nil {
+		r.addQuery("skill_id", true, *params.SkillID)
+	}
+	return receive[SummaryList](ctx, c, r)
+}
+
+// CreateSkill calls POST /api/v1/accounts/{name}/skills: create a skill from a manifest.
+func (c *Client) CreateSkill(ctx context.Context, name string, params CreateSkillParams, body CreateSkillJSONRequestBody) (*Response[SkillCreated], error) {
+	r := newRequest("createSkill", http.MethodPost, "/api/v1/accounts/{name}/skills", "name", text(name))
+	if params.IdempotencyKey != nil {
+		r.header.Set("Idempotency-Key", text(*params.IdempotencyKey))
+	}
+	if err := r.setJSON(body); err != nil {
+		return nil, err
+	}
+	return receive[SkillCreated](ctx, c, r)
+}
+
+// DeleteSkill calls DELETE /api/v1/accounts/{name}/skills/{skill_id}: delete a skill with its interaction model.
+func (c *Client) DeleteSkill(ctx context.Context, name string, skillID string, params DeleteSkillParams) error {
+	r := newRequest("deleteSkill", http.MethodDelete, "/api/v1/accounts/{name}/skills/{skill_id}", "name", text(name), "skill_id", text(skillID))
+	if params.Reason != nil {
+		r.addQuery("reason", false, *params.Reason)
+	}
+	_, err := receive[struct{}](ctx, c, r)
+	return err
+}
+
 // ListSkillChecks calls GET /api/v1/accounts/{name}/skills/{skill_id}/check: show what the latest checks of a skill saw, without checking anew.
 func (c *Client) ListSkillChecks(ctx context.Context, name string, skillID string) (*Response[PreflightList], error) {
 	r := newRequest("listSkillChecks", http.MethodGet, "/api/v1/accounts/{name}/skills/{skill_id}/check", "name", text(name), "skill_id", text(skillID))
@@ -2814,6 +3397,143 @@ func (c *Client) CheckSkill(ctx context.Context, name string, skillID string, bo
 		return nil, err
 	}
 	return receive[Preflight](ctx, c, r)
+}
+
+// DisableSkill calls DELETE /api/v1/accounts/{name}/skills/{skill_id}/stages/{stage}/enablement: disable a stage of a skill for its developer.
+func (c *Client) DisableSkill(ctx context.Context, name string, skillID string, stage DisableSkillParamsStage, params DisableSkillParams) (*Response[DeveloperEnablement], error) {
+	r := newRequest("disableSkill", http.MethodDelete, "/api/v1/accounts/{name}/skills/{skill_id}/stages/{stage}/enablement", "name", text(name), "skill_id", text(skillID), "stage", text(stage))
+	if params.Reason != nil {
+		r.addQuery("reason", false, *params.Reason)
+	}
+	return receive[DeveloperEnablement](ctx, c, r)
+}
+
+// GetEnablement calls GET /api/v1/accounts/{name}/skills/{skill_id}/stages/{stage}/enablement: say whether a stage of a skill is enabled for its developer.
+func (c *Client) GetEnablement(ctx context.Context, name string, skillID string, stage GetEnablementParamsStage) (*Response[DeveloperEnablement], error) {
+	r := newRequest("getEnablement", http.MethodGet, "/api/v1/accounts/{name}/skills/{skill_id}/stages/{stage}/enablement", "name", text(name), "skill_id", text(skillID), "stage", text(stage))
+	return receive[DeveloperEnablement](ctx, c, r)
+}
+
+// EnableSkill calls PUT /api/v1/accounts/{name}/skills/{skill_id}/stages/{stage}/enablement: enable a stage of a skill for its developer.
+func (c *Client) EnableSkill(ctx context.Context, name string, skillID string, stage EnableSkillParamsStage, body EnableSkillJSONRequestBody) (*Response[DeveloperEnablement], error) {
+	r := newRequest("enableSkill", http.MethodPut, "/api/v1/accounts/{name}/skills/{skill_id}/stages/{stage}/enablement", "name", text(name), "skill_id", text(skillID), "stage", text(stage))
+	if err := r.setJSON(body); err != nil {
+		return nil, err
+	}
+	return receive[DeveloperEnablement](ctx, c, r)
+}
+
+// GetManifest calls GET /api/v1/accounts/{name}/skills/{skill_id}/stages/{stage}/manifest: read the manifest of a skill at a stage, with its entity tag.
+func (c *Client) GetManifest(ctx context.Context, name string, skillID string, stage GetManifestParamsStage) (*Response[SkillManifest], error) {
+	r := newRequest("getManifest", http.MethodGet, "/api/v1/accounts/{name}/skills/{skill_id}/stages/{stage}/manifest", "name", text(name), "skill_id", text(skillID), "stage", text(stage))
+	return receive[SkillManifest](ctx, c, r)
+}
+
+// UpdateManifest calls PUT /api/v1/accounts/{name}/skills/{skill_id}/stages/{stage}/manifest: replace the manifest of a skill at a stage.
+func (c *Client) UpdateManifest(ctx context.Context, name string, skillID string, stage UpdateManifestParamsStage, body UpdateManifestJSONRequestBody) (*Response[SkillAccepted], error) {
+	r := newRequest("updateManifest", http.MethodPut, "/api/v1/accounts/{name}/skills/{skill_id}/stages/{stage}/manifest", "name", text(name), "skill_id", text(skillID), "stage", text(stage))
+	if err := r.setJSON(body); err != nil {
+		return nil, err
+	}
+	return receive[SkillAccepted](ctx, c, r)
+}
+
+// GetSkillStatus calls GET /api/v1/accounts/{name}/skills/{skill_id}/status: say how the last changes of a skill went.
+func (c *Client) GetSkillStatus(ctx context.Context, name string, skillID string, params GetSkillStatusParams) (*Response[SkillState], error) {
+	r := newRequest("getSkillStatus", http.MethodGet, "/api/v1/accounts/{name}/skills/{skill_id}/status", "name", text(name), "skill_id", text(skillID))
+	if params.Resource != nil {
+		r.addQuery("resource", true, *params.Resource)
+	}
+	if params.Wait != nil {
+		r.addQuery("wait", false, *params.Wait)
+	}
+	if params.ETag != nil {
+		r.addQuery("etag", false, *params.ETag)
+	}
+	return receive[SkillState](ctx, c, r)
+}
+
+// ListSubscribers calls GET /api/v1/accounts/{name}/subscribers: list the subscribers of the account's vendor.
+func (c *Client) ListSubscribers(ctx context.Context, name string) (*Response[SubscriberList], error) {
+	r := newRequest("listSubscribers", http.MethodGet, "/api/v1/accounts/{name}/subscribers", "name", text(name))
+	return receive[SubscriberList](ctx, c, r)
+}
+
+// CreateSubscriber calls POST /api/v1/accounts/{name}/subscribers: make a subscriber: an SNS topic that notifications of the vendor go to.
+func (c *Client) CreateSubscriber(ctx context.Context, name string, body CreateSubscriberJSONRequestBody) (*Response[Subscriber], error) {
+	r := newRequest("createSubscriber", http.MethodPost, "/api/v1/accounts/{name}/subscribers", "name", text(name))
+	if err := r.setJSON(body); err != nil {
+		return nil, err
+	}
+	return receive[Subscriber](ctx, c, r)
+}
+
+// DeleteSubscriber calls DELETE /api/v1/accounts/{name}/subscribers/{id}: delete a subscriber, whose subscriptions must be deleted first.
+func (c *Client) DeleteSubscriber(ctx context.Context, name string, id string, params DeleteSubscriberParams) error {
+	r := newRequest("deleteSubscriber", http.MethodDelete, "/api/v1/accounts/{name}/subscribers/{id}", "name", text(name), "id", text(id))
+	if params.Reason != nil {
+		r.addQuery("reason", false, *params.Reason)
+	}
+	_, err := receive[struct{}](ctx, c, r)
+	return err
+}
+
+// GetSubscriber calls GET /api/v1/accounts/{name}/subscribers/{id}: show a subscriber.
+func (c *Client) GetSubscriber(ctx context.Context, name string, id string) (*Response[Subscriber], error) {
+	r := newRequest("getSubscriber", http.MethodGet, "/api/v1/accounts/{name}/subscribers/{id}", "name", text(name), "id", text(id))
+	return receive[Subscriber](ctx, c, r)
+}
+
+// UpdateSubscriber calls PUT /api/v1/accounts/{name}/subscribers/{id}: replace the name and the endpoint of a subscriber.
+func (c *Client) UpdateSubscriber(ctx context.Context, name string, id string, body UpdateSubscriberJSONRequestBody) (*Response[Subscriber], error) {
+	r := newRequest("updateSubscriber", http.MethodPut, "/api/v1/accounts/{name}/subscribers/{id}", "name", text(name), "id", text(id))
+	if err := r.setJSON(body); err != nil {
+		return nil, err
+	}
+	return receive[Subscriber](ctx, c, r)
+}
+
+// ListSubscriptions calls GET /api/v1/accounts/{name}/subscriptions: list the subscriptions of the account's vendor.
+func (c *Client) ListSubscriptions(ctx context.Context, name string, params ListSubscriptionsParams) (*Response[SubscriptionList], error) {
+	r := newRequest("listSubscriptions", http.MethodGet, "/api/v1/accounts/{name}/subscriptions", "name", text(name))
+	if params.Subscriber != nil {
+		r.addQuery("subscriber", false, *params.Subscriber)
+	}
+	return receive[SubscriptionList](ctx, c, r)
+}
+
+// CreateSubscription calls POST /api/v1/accounts/{name}/subscriptions: subscribe a subscriber to events of the vendor's skills.
+func (c *Client) CreateSubscription(ctx context.Context, name string, body CreateSubscriptionJSONRequestBody) (*Response[Subscription], error) {
+	r := newRequest("createSubscription", http.MethodPost, "/api/v1/accounts/{name}/subscriptions", "name", text(name))
+	if err := r.setJSON(body); err != nil {
+		return nil, err
+	}
+	return receive[Subscription](ctx, c, r)
+}
+
+// DeleteSubscription calls DELETE /api/v1/accounts/{name}/subscriptions/{id}: delete a subscription.
+func (c *Client) DeleteSubscription(ctx context.Context, name string, id string, params DeleteSubscriptionParams) error {
+	r := newRequest("deleteSubscription", http.MethodDelete, "/api/v1/accounts/{name}/subscriptions/{id}", "name", text(name), "id", text(id))
+	if params.Reason != nil {
+		r.addQuery("reason", false, *params.Reason)
+	}
+	_, err := receive[struct{}](ctx, c, r)
+	return err
+}
+
+// GetSubscription calls GET /api/v1/accounts/{name}/subscriptions/{id}: show a subscription.
+func (c *Client) GetSubscription(ctx context.Context, name string, id string) (*Response[Subscription], error) {
+	r := newRequest("getSubscription", http.MethodGet, "/api/v1/accounts/{name}/subscriptions/{id}", "name", text(name), "id", text(id))
+	return receive[Subscription](ctx, c, r)
+}
+
+// UpdateSubscription calls PUT /api/v1/accounts/{name}/subscriptions/{id}: replace the name and the events of a subscription.
+func (c *Client) UpdateSubscription(ctx context.Context, name string, id string, body UpdateSubscriptionJSONRequestBody) (*Response[Subscription], error) {
+	r := newRequest("updateSubscription", http.MethodPut, "/api/v1/accounts/{name}/subscriptions/{id}", "name", text(name), "id", text(id))
+	if err := r.setJSON(body); err != nil {
+		return nil, err
+	}
+	return receive[Subscription](ctx, c, r)
 }
 
 // ListUnits calls GET /api/v1/accounts/{name}/units: list an account's units by property.

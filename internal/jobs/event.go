@@ -48,9 +48,9 @@ type Publications interface {
 	Publication(ctx context.Context, account, skillID string) (Publication, error)
 }
 
-// PreflightFunc looks anew whether a skill of an account can be rolled out, keeps what
+// RefreshPreflightFunc looks anew whether a skill of an account can be rolled out, keeps what
 // it saw, and says it in a sentence.
-type PreflightFunc func(ctx context.Context, account, skillID string) (result string, err error)
+type RefreshPreflightFunc func(ctx context.Context, account, skillID string) (result string, err error)
 
 // Events is the worker of events.
 type Events struct {
@@ -58,12 +58,12 @@ type Events struct {
 
 	store        *store.Store
 	publications Publications
-	preflight    PreflightFunc // nil: there is none
+	preflight    RefreshPreflightFunc // nil: there is none
 	logger       *slog.Logger
 }
 
 // NewEvents makes the worker.
-func NewEvents(st *store.Store, publications Publications, preflight PreflightFunc, logger *slog.Logger) *Events {
+func NewEvents(st *store.Store, publications Publications, preflight RefreshPreflightFunc, logger *slog.Logger) *Events {
 	return &Events{store: st, publications: publications, preflight: preflight, logger: logger}
 }
 
@@ -121,9 +121,6 @@ func (w *Events) find(ctx context.Context, work store.EventWork, action store.Ev
 func (w *Events) withdrawn(ctx context.Context, work store.EventWork) (store.EventFinding, error) {
 	unavailable := func(format string, args ...any) (store.EventFinding, error) {
 		return store.EventFinding{State: fleet.ActionNotAvailable, Message: fmt.Sprintf(format, args...)}, nil
-	}
-	if w.publications == nil {
-		return unavailable("fleetd was built without a client for the developer API, so that nobody can tell whether the skill was withdrawn")
 	}
 	p, err := w.publications.Publication(ctx, work.Account, work.SkillID)
 	known := new(fleet.Error)

@@ -45,10 +45,10 @@ type RunnerConfig struct {
 	Accounts    AccountsConfig // Added is set by the runner
 	Audits      store.AuditDefault
 	Repair      AuditRepairFunc // after audits whose schedule asks for it; nil: none is automatic
-	// Publications are what the rules of events ask; nil: what asks them is recorded as
-	// not available.
-	Publications Publications
-	Preflight    PreflightFunc // likewise; nil: the runner's own
+	// Publications and RefreshPreflight are what the rules of events ask. Nil: the accounts'
+	// developer credentials.
+	Publications     Publications
+	RefreshPreflight RefreshPreflightFunc
 }
 
 // Runner is the work of one process: lease, accounts, control loop and workers.
@@ -88,10 +88,13 @@ func NewRunner(ctx context.Context, cfg RunnerConfig) (*Runner, error) {
 	r.audits = NewAudits(cfg.Store, r.Accounts, cfg.Logger, r.auditing.Wake)
 	r.schedule = NewScheduler(cfg.Store, cfg.Audits, nil, cfg.Logger, r.auditing.Wake)
 	workers := river.NewWorkers()
-	if cfg.Preflight == nil {
-		cfg.Preflight = r.preflights.Refresh
+	if cfg.Publications == nil {
+		cfg.Publications = developerPublications{r.Accounts}
 	}
-	events := NewEvents(cfg.Store, cfg.Publications, cfg.Preflight, cfg.Logger)
+	if cfg.RefreshPreflight == nil {
+		cfg.RefreshPreflight = r.preflights.Refresh
+	}
+	events := NewEvents(cfg.Store, cfg.Publications, cfg.RefreshPreflight, cfg.Logger)
 	err = errors.Join(river.AddWorkerSafely(workers, r.targets), river.AddWorkerSafely(workers, r.audits), river.AddWorkerSafely(workers, events))
 	if err != nil {
 		return nil, fmt.Errorf("register worker: %w", err)

@@ -126,6 +126,9 @@ func advice(operation string) map[int]string {
 	switch operation {
 	case OpCreate, OpUpdate:
 		all[http.StatusBadRequest] = "mend the manifest as the API says"
+		if operation == OpCreate {
+			all[http.StatusNotFound] = "check the vendor ID of the developer credential"
+		}
 	case OpList:
 		all[http.StatusBadRequest] = "check the vendor ID of the developer credential, and the skill IDs"
 		all[http.StatusNotFound] = "check the vendor ID of the developer credential"

@@ -75,6 +75,16 @@ func (c *Client) Follow(ctx context.Context, p FollowParams) (Status, error) {
 	}
 }
 
+// Ended reports whether the last update of the resources, of the manifest where none
+// is named, has succeeded or failed.
+func (s Status) Ended(resources ...Resource) bool {
+	if len(resources) == 0 {
+		resources = []Resource{ResourceManifest}
+	}
+	ended, _ := s.ended(resources)
+	return ended
+}
+
 // ended reports whether everything that is followed has ended, and the first failure.
 // A resource that the skill does not have yet has not ended.
 func (s Status) ended(resources []Resource) (bool, error) {

@@ -89,11 +89,15 @@ func storable(value any, depth int) (any, error) {
 	return value, nil
 }
 
-// fits reports whether a number is one that a float64 holds, if not to the last digit.
+// fits reports whether a number is of a size that float64 and numeric both hold.
 func fits(n json.Number) bool {
-	f, err := strconv.ParseFloat(n.String(), 64)
-	digits, _, _ := strings.Cut(strings.ToLower(n.String()), "e")
-	return err == nil && (f != 0 || !strings.ContainsAny(digits, "123456789")) && len(n) <= maxWord
+	_, power, _ := strings.Cut(strings.ToLower(n.String()), "e")
+	exponent, err := strconv.Atoi(firstOf(power, "0"))
+	if err != nil || exponent < -308 || exponent > 308 || len(n) > maxWord {
+		return false
+	}
+	_, err = strconv.ParseFloat(n.String(), 64)
+	return err == nil
 }
 
 func withoutNUL(s string) string { return strings.ReplaceAll(s, "\x00", "\ufffd") }

@@ -82,7 +82,7 @@ func (c *Client) list(ctx context.Context, operation, collection string, query u
 		if err != nil {
 			var e *remote.Error
 			if n > 0 && errors.As(err, &e) && e.Status == http.StatusBadRequest {
-				return &PageError{Operation: operation, Pages: n, RequestID: e.RequestID, Err: err}
+				return endless(operation, e.RequestID, n, "a token of the API's own that it then refuses")
 			}
 			return notPage(err)
 		}
@@ -92,13 +92,13 @@ func (c *Client) list(ctx context.Context, operation, collection string, query u
 			return nil
 		}
 		if seen[token] {
-			return &PageError{Operation: operation, Pages: n + 1, RequestID: meta.RequestID}
+			return endless(operation, meta.RequestID, n+1, "tokens that go in a circle")
 		}
 		seen[token] = true
 		query.Set("nextToken", token)
 		asks = begun //nolint:fatcontext // One of two: it does not grow.
 	}
-	return &PageError{Operation: operation, Pages: maxPages}
+	return endless(operation, "", maxPages, "no end")
 }
 
 // unique drops what stands on two pages; the last one counts.
@@ -116,26 +116,9 @@ func unique[T any](all []T, id func(T) string) []T {
 	return out
 }
 
-// PageError says that a list has no end that can be reached, so that what it holds is
-// not known.
-type PageError struct {
-	Operation string
-	Pages     int // how many were read
-	RequestID string
-	Err       error // the refusal of a token, where there was one
+// endless says that a list has no end that can be reached, so that what it holds is not
+// known. A later walk may end.
+func endless(operation, requestID string, pages int, what string) error {
+	return &remote.Error{API: API, Operation: operation, RequestID: requestID, Err: fmt.Errorf(
+		"%w: %d pages, and %s, so the list is not known", remote.ErrUnreadable, pages, what)}
 }
-
-// Error says what the pages did.
-func (e *PageError) Error() string {
-	what := "tokens that go in a circle, or no end"
-	if e.Err != nil {
-		what = "a token that the API itself then refuses"
-	}
-	return fmt.Sprintf("%s %s: %d pages, and %s (request ID %s), so the list is not known; try again later", API, e.Operation, e.Pages, what, e.RequestID)
-}
-
-// Unwrap returns what the API said, where it refused a token.
-func (e *PageError) Unwrap() error { return e.Err }
-
-// Temporary is true: a later walk may end.
-func (e *PageError) Temporary() bool { return true }

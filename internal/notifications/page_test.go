@@ -82,7 +82,7 @@ func TestListsAreWholeOrAFailure(t *testing.T) {
 	}{
 		"a circle":          {always(200, "", `{"subscribers":[],"nextToken":"same"}`), 2, "in a circle"},
 		"no end":            {func(w http.ResponseWriter, _ *http.Request) { n++; _, _ = fmt.Fprintf(w, `{"nextToken":"%d"}`, n) }, maxPages, "200 pages"},
-		"a token refused":   {onSecond(always(400, "", refusedBody)), 2, "the API itself then refuses"},
+		"a token refused":   {onSecond(always(400, "", refusedBody)), 2, "that it then refuses"},
 		"gone on the way":   {onSecond(always(500, "", refusedBody)), 2, "500"},
 		"refused on page 1": {always(400, "", refusedBody), 1, "check the vendor ID"},
 	}
@@ -94,6 +94,7 @@ func TestListsAreWholeOrAFailure(t *testing.T) {
 			got, err := c.ListSubscribers(t.Context(), vendor)
 			require.Nil(t, got)
 			require.ErrorContains(t, err, tt.says)
+			require.Equal(t, name != "refused on page 1", asRemote(t, err).Temporary())
 			require.Equal(t, tt.asked, asked)
 			require.NotContains(t, err.Error(), "\n")
 		})

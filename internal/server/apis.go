@@ -57,6 +57,34 @@ func (s *server) record(ctx context.Context, action, object, reason string, deta
 	return err
 }
 
+// CallStore remembers the creating calls of APIs by their Idempotency-Key.
+type CallStore interface {
+	BeginCall(ctx context.Context, by fleet.Actor, k store.Idempotency) (object string, err error)
+	EndCall(ctx context.Context, by fleet.Actor, k store.Idempotency, object string) error
+}
+
+// createOnce makes a call that creates something through an API, once for each
+// Idempotency-Key, and returns the ID of what it created; again says that an earlier
+// call did. A call whose end is not known keeps its key, so that none repeats it.
+func (s *server) createOnce(ctx context.Context, once store.Idempotency, create func() (id string, err error)) (id string, again bool, err error) {
+	by := actor(ctx)
+	if id, err = s.cfg.Calls.BeginCall(ctx, by, once); err != nil || id != "" {
+		return id, err == nil, err
+	}
+	id, err = create()
+	var api *remote.Error
+	if errors.As(err, &api) && api.MaybeSent() {
+		return "", false, err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
+	defer cancel()
+	if failed := s.cfg.Calls.EndCall(ctx, by, once, id); failed != nil {
+		s.cfg.Logger.LogAttrs(ctx, slog.LevelError, "the end of a call to an API was not recorded",
+			slog.String("request_id", requestID(ctx)), slog.String("created", id), slog.Any("error", failed))
+	}
+	return id, false, err
+}
+
 // apiError finds the error of an API call, nil where fleetd's own judgment stands
 // before it: an error of fleet that wraps it, or that stopped it before it was sent.
 func apiError(err error) *remote.Error {

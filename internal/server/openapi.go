@@ -11,6 +11,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"fleetd/internal/fleet/document"
+	"fleetd/internal/manifest"
 )
 
 // spec is the OpenAPI 3.0 document of this server. huma speaks 3.1; the client
@@ -62,11 +63,20 @@ func nullableObjects() map[string][]string {
 // documentPath is the package of what stands in a document.
 var documentPath = reflect.TypeFor[document.Document]().PkgPath()
 
+// manifestPath is the package of what the skill manifest API says.
+var manifestPath = reflect.TypeFor[manifest.Status]().PkgPath()
+
 // schemaName names the schema of a type; that of a page of things is ThingList.
 func schemaName(t reflect.Type, hint string) string {
 	name := huma.DefaultSchemaNamer(t, hint)
 	if t.PkgPath() == documentPath && name != "Document" {
 		return "Document" + name // A skill or an entry of anything else may come.
+	}
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if t.PkgPath() == manifestPath {
+		return "Skill" + name
 	}
 	switch name {
 	case "Report":

@@ -36,6 +36,7 @@ type Config struct {
 	// Verifier judges what comes to the event hooks, and EnqueueEvent gives an event its job.
 	Verifier     MessageVerifier
 	EnqueueEvent store.EventEnqueue
+	Calls        CallStore
 
 	// Logger gets one line for each request that changed something or failed.
 	Logger *slog.Logger
@@ -110,7 +111,7 @@ func HTTPServer(h http.Handler, logger *slog.Logger) *http.Server {
 
 func (c *Config) validate() error {
 	switch {
-	case c.Accounts == nil, c.Credentials == nil, c.Units == nil, c.Rollouts == nil, c.Desired == nil, c.Audits == nil, c.Drift == nil, c.Tokens == nil, c.Log == nil, c.Checker == nil, c.APIs == nil, c.Preflights == nil, c.Checks == nil,
+	case c.Accounts == nil, c.Credentials == nil, c.Units == nil, c.Rollouts == nil, c.Desired == nil, c.Audits == nil, c.Drift == nil, c.Tokens == nil, c.Log == nil, c.Checker == nil, c.APIs == nil, c.Preflights == nil, c.Checks == nil, c.Calls == nil,
 		c.Events == nil, c.Hooks == nil, c.Verifier == nil, c.EnqueueEvent == nil:
 		return errors.New("server: a store, the account checker, the clients of the APIs or what event hooks need is missing from the configuration")
 	case c.Logger == nil:
@@ -141,6 +142,9 @@ func newServer(cfg Config, mux humago.Mux) *server {
 	s.registerDrift()
 	s.registerDesired()
 	s.registerEvents()
+	s.registerSkills()
+	s.registerEnablement()
+	s.registerSubscribers()
 	s.registerTokens()
 	s.registerLog()
 	s.registerVersion()

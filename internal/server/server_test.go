@@ -171,7 +171,7 @@ func newFixture(t *testing.T) *fixture {
 	_, err = pool.Exec(t.Context(), "DELETE FROM log_entries")
 	require.NoError(t, err)
 	handler, err := server.New(server.Config{
-		Accounts: f.store, Credentials: f.store, Units: f.store, Rollouts: f.store, Desired: f.store, Audits: f.store, Drift: f.store, Tokens: f.store, Log: f.store, Checker: checker{f.store}, APIs: f, Preflights: f, Checks: f.store,
+		Accounts: f.store, Credentials: f.store, Units: f.store, Rollouts: f.store, Desired: f.store, Audits: f.store, Drift: f.store, Tokens: f.store, Log: f.store, Checker: checker{f.store}, APIs: f, Preflights: f, Checks: f.store, Calls: f.store,
 		Events: f.store, Hooks: f.store, Verifier: believer{}, EnqueueEvent: func(context.Context, pgx.Tx, int64) error { return nil },
 		Logger:   slog.New(slog.NewJSONHandler(f.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Registry: prometheus.NewRegistry(),

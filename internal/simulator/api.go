@@ -40,7 +40,7 @@ type call struct {
 // serveAPI answers the operations of the remote APIs.
 func (s *Simulator) serveAPI(w http.ResponseWriter, r *http.Request) {
 	c := &call{}
-	if status := s.router.find(c, r); status != 0 {
+	if status := operations.find(c, r); status != 0 {
 		c.problem(status, "InvalidRequest", "There is no such operation.")
 		c.answer.send(w, s.requestID(0))
 		return

@@ -87,6 +87,11 @@ func (s *Simulator) ChangeSkill(skillID string, change SkillChange) error {
 	if k.product == nil && (change.PublicationStatus != nil || change.Build != nil || change.Hosted != nil || change.SeedSpelling != nil) {
 		return fmt.Errorf("skill %q: was not made by the manifest API; POST /_sim/publish makes it known there", skillID)
 	}
+	if change.PublicationStatus != nil {
+		if err := s.settled(k, s.now()); err != nil {
+			return err
+		}
+	}
 	if change.Exists != nil {
 		k.exists = *change.Exists
 	}
@@ -113,7 +118,6 @@ func (s *Simulator) changeProduct(k *skill, change SkillChange) {
 	if change.PublicationStatus == nil {
 		return
 	}
-	s.settleBuild(k, now)
 	switch status := *change.PublicationStatus; status {
 	case PublicationDevelopment:
 		delete(p.editions, fleet.StageCertification)
@@ -122,11 +126,7 @@ func (s *Simulator) changeProduct(k *skill, change SkillChange) {
 			p.enabled = ""
 		}
 	case PublicationCertification, PublicationCertified:
-		m := placeholder(k.id)
-		if from := p.editions[fleet.StageDevelopment]; from != nil {
-			m = from.manifest
-		}
-		s.edit(k, fleet.StageCertification, m, now)
+		s.edit(k, fleet.StageCertification, p.editions[fleet.StageDevelopment].manifest, now)
 		p.editions[fleet.StageCertification].status = status
 	case PublicationPublished, PublicationHidden, PublicationRemoved:
 		if p.editions[fleet.StageLive] == nil {
@@ -154,23 +154,36 @@ func (s *Simulator) Publish(p PublishParams) error {
 	}
 	now := s.now()
 	k := s.skill(p.SkillID)
-	if k.product == nil {
-		setDefault(&p.VendorID, s.cfg.firstVendor())
-		if p.VendorID == "" {
-			return fmt.Errorf("skill_id %q: the manifest API does not know it, and there is no developer: name a vendor_id", p.SkillID)
+	if k.product != nil {
+		if err := s.settled(k, now); err != nil {
+			return err
 		}
-		s.produce(k, p.VendorID)
-	}
-	s.settleBuild(k, now)
-	if k.product.build.status == buildRunning {
-		return fmt.Errorf("skill_id %q: is being built", p.SkillID)
+		p.VendorID = k.product.vendor
+	} else if setDefault(&p.VendorID, s.cfg.firstVendor()); p.VendorID == "" {
+		return fmt.Errorf("skill_id %q: the manifest API does not know it, and there is no developer: name a vendor_id", p.SkillID)
 	}
 	if !p.Fail {
+		if k.product == nil {
+			s.adopt(k, p.VendorID, now)
+		}
 		s.publish(k, now)
 	}
 	s.happened(occurrence{
-		event: EventSkillPublish, ok: !p.Fail, skillID: k.id, vendorID: k.product.vendor, requestID: s.uuid(hash(k.key, uint64(now), 'p')), //nolint:gosec // not negative
+		event: EventSkillPublish, ok: !p.Fail, skillID: k.id, vendorID: p.VendorID, requestID: s.uuid(hash(k.key, uint64(now), 'p')), //nolint:gosec // not negative
 	})
+	return nil
+}
+
+// settled reports a skill that cannot move through the store: its first build has
+// not succeeded, or another one is under way.
+func (s *Simulator) settled(k *skill, now time.Duration) error {
+	s.settleBuild(k, now)
+	switch {
+	case k.product.build.status == buildRunning:
+		return fmt.Errorf("skill %q: is being built; POST /_sim/builds {\"finish\":true} ends that", k.id)
+	case k.product.editions[fleet.StageDevelopment] == nil:
+		return fmt.Errorf("skill %q: has no development stage, since its build failed", k.id)
+	}
 	return nil
 }
 

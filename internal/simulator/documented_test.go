@@ -2,6 +2,7 @@ package simulator_test
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
@@ -172,13 +173,11 @@ func testDocumented(t *testing.T, operations []documented) {
 				return request(c, skill)
 			},
 		}
-		for status, way := range d.own {
-			ways[status] = way
-		}
+		maps.Copy(ways, d.own)
 		for status, way := range ways {
 			t.Run(string(d.operation)+"/"+strconv.Itoa(status), func(t *testing.T) {
 				t.Parallel()
-				dev := startDeveloper(t, simulator.Config{})
+				dev := newDeveloper(t, simulator.Config{})
 				skill := dev.create("First")
 				if d.kind == fleet.CredentialCustomer {
 					require.NoError(t, dev.sim.Publish(simulator.PublishParams{SkillID: skill}))

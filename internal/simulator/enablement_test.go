@@ -28,7 +28,7 @@ func (c *client) status3(target string) (put, get, remove int) {
 
 func TestDeveloperEnablesOneStage(t *testing.T) {
 	t.Parallel()
-	c := startDeveloper(t, simulator.Config{})
+	c := newDeveloper(t, simulator.Config{})
 	skill := c.create("First")
 	development, live := enablementOf(skill, "development"), enablementOf(skill, "live")
 	require.Equal(t, http.StatusNotFound, c.do("GET", development, "").Code, "before enable")
@@ -58,13 +58,17 @@ func TestDeveloperEnablesOneStage(t *testing.T) {
 
 func TestDeveloperCannotEnableWhatIsNotReady(t *testing.T) {
 	t.Parallel()
-	c := startDeveloper(t, simulator.Config{BuildDelay: buildDelay})
+	c := newDeveloper(t, simulator.Config{BuildDelay: buildDelay})
 	skill := c.create("Will FAIL")
 	require.Equal(t, http.StatusConflict, c.do("PUT", enablementOf(skill, "development"), "").Code)
 	c.sim.SetBuilds(simulator.BuildsParams{Finish: true})
 	rec := c.do("PUT", enablementOf(skill, "development"), "")
 	require.Equal(t, http.StatusForbidden, rec.Code)
 	require.Contains(t, rec.Body.String(), `"violations":[{"code":"BUILD_FAILED"`)
+	require.Equal(t, http.StatusBadRequest, c.do("POST", "/_sim/skills/"+skill, `{"publication_status":"HIDDEN"}`).Code, "it has no stage")
+	require.Error(t, c.sim.Publish(simulator.PublishParams{SkillID: skill}))
+	require.Equal(t, http.StatusAccepted, c.update(skill, "Mended", "").Code)
+	c.sim.SetBuilds(simulator.BuildsParams{Finish: true})
 	for _, status := range []string{"HIDDEN", "REMOVED"} {
 		c.control("POST", "/_sim/skills/"+skill, `{"publication_status":"`+status+`"}`)
 		require.Equal(t, http.StatusForbidden, c.do("PUT", enablementOf(skill, "live"), "").Code, status)

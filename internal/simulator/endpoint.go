@@ -63,20 +63,23 @@ func endpoints() []endpoint {
 }
 
 // router finds endpoints by path and method.
-type router map[int][]*route // by the number of segments
+type router [maxSegments + 1][]*route // by the number of segments
 
 // route is one path with an endpoint for each method.
 type route struct {
 	segments []string // "" is an argument
 	regional bool
-	methods  map[string]*endpoint
+	methods  []*endpoint
 }
 
 // maxSegments is how long paths of the APIs get.
 const maxSegments = 8
 
-func newRouter(all []endpoint) router {
-	rt := router{}
+// operations finds every operation. It is the same for all simulators.
+var operations = newRouter(endpoints())
+
+func newRouter(all []endpoint) *router {
+	rt := &router{}
 	for i := range all {
 		e := &all[i]
 		segments := strings.Split(strings.TrimPrefix(e.path, "/"), "/")
@@ -85,42 +88,49 @@ func newRouter(all []endpoint) router {
 				segments[j] = ""
 			}
 		}
-		same := func(k *route) bool { return slices.Equal(k.segments, segments) }
-		at := slices.IndexFunc(rt[len(segments)], same)
+		same := &rt[len(segments)]
+		at := slices.IndexFunc(*same, func(k *route) bool { return slices.Equal(k.segments, segments) })
 		if at < 0 {
-			at = len(rt[len(segments)])
-			rt[len(segments)] = append(rt[len(segments)], &route{segments: segments, regional: e.regional, methods: map[string]*endpoint{}})
+			at = len(*same)
+			*same = append(*same, &route{segments: segments, regional: e.regional})
 		}
-		rt[len(segments)][at].methods[e.method] = e
+		(*same)[at].methods = append((*same)[at].methods, e)
 	}
 	return rt
 }
 
 // find sets what c asks for, or returns the status to answer instead.
-func (rt router) find(c *call, r *http.Request) (status int) {
+func (rt *router) find(c *call, r *http.Request) (status int) {
 	rest := strings.TrimSuffix(strings.TrimPrefix(r.URL.EscapedPath(), "/"), "/") // seed 002 ends a path with a slash
 	if first, after, _ := strings.Cut(rest, "/"); isRegion(first) {
 		c.region, rest = first, after
 	}
 	var segments [maxSegments]string
-	n := 0
-	for text := range strings.SplitSeq(rest, "/") {
-		plain, err := url.PathUnescape(text)
-		if n == maxSegments || err != nil {
+	n, more := 0, true
+	for more {
+		if n == maxSegments {
 			return http.StatusNotFound
 		}
-		segments[n] = plain
+		segments[n], rest, more = strings.Cut(rest, "/")
+		if strings.IndexByte(segments[n], '%') >= 0 {
+			var err error
+			if segments[n], err = url.PathUnescape(segments[n]); err != nil {
+				return http.StatusNotFound
+			}
+		}
 		n++
 	}
 	for _, k := range rt[n] {
 		if !k.match(c, segments[:n]) || c.region != "" && !k.regional {
 			continue
 		}
-		if c.endpoint = k.methods[r.Method]; c.endpoint == nil {
-			return http.StatusMethodNotAllowed
+		for _, e := range k.methods {
+			if e.method == r.Method {
+				c.endpoint, c.line.operation = e, e.operation
+				return 0
+			}
 		}
-		c.line.operation = c.endpoint.operation
-		return 0
+		return http.StatusMethodNotAllowed
 	}
 	return http.StatusNotFound
 }

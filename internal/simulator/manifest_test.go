@@ -73,7 +73,7 @@ func (c *client) status(skill, query string) skillStatus {
 	return decode[skillStatus](c.t, rec)
 }
 
-func startDeveloper(t *testing.T, cfg simulator.Config) *client {
+func newDeveloper(t *testing.T, cfg simulator.Config) *client {
 	t.Helper()
 	cfg.Units, cfg.Properties = 10, 1
 	return start(t, cfg).as(fleet.CredentialDeveloper)
@@ -82,7 +82,7 @@ func startDeveloper(t *testing.T, cfg simulator.Config) *client {
 func TestSkillFromCreateToDelete(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c := startDeveloper(t, simulator.Config{BuildDelay: 200 * time.Millisecond})
+		c := newDeveloper(t, simulator.Config{BuildDelay: 200 * time.Millisecond})
 		rec := c.do("POST", "/v1/skills", createBody("First"))
 		require.Equal(t, http.StatusAccepted, rec.Code)
 		skill := decode[map[string]string](t, rec)["skillId"]
@@ -138,7 +138,7 @@ func TestSkillFromCreateToDelete(t *testing.T) {
 
 func TestABuildFailsByNameOrControl(t *testing.T) {
 	t.Parallel()
-	c := startDeveloper(t, simulator.Config{})
+	c := newDeveloper(t, simulator.Config{})
 	skill := c.create("Will FAIL")
 	st := c.status(skill, "").Manifest.LastUpdateRequest
 	require.Equal(t, "FAILED", st.Status)
@@ -168,7 +168,7 @@ func TestABuildFailsByNameOrControl(t *testing.T) {
 
 func TestSkillStatusResources(t *testing.T) {
 	t.Parallel()
-	c := startDeveloper(t, simulator.Config{})
+	c := newDeveloper(t, simulator.Config{})
 	skill := c.create("First")
 	st := c.status(skill, "")
 	require.Equal(t, "SUCCEEDED", st.InteractionModel["en-US"].LastUpdateRequest.Status)
@@ -186,7 +186,7 @@ func TestSkillStatusResources(t *testing.T) {
 
 func TestAManifestThatCannotBeTakenSaysWhy(t *testing.T) {
 	t.Parallel()
-	c := startDeveloper(t, simulator.Config{})
+	c := newDeveloper(t, simulator.Config{})
 	vendor := `"vendorId":"` + simulator.DefaultVendorID + `"`
 	for name, tc := range map[string]struct {
 		body  string
@@ -224,7 +224,7 @@ func TestVendorsSeeTheirOwnSkills(t *testing.T) {
 	t.Parallel()
 	accounts := simulator.DefaultConfig().Accounts
 	other := simulator.Account{ClientID: "two", ClientSecret: "s", RefreshToken: "Atzr|two", Kind: fleet.CredentialDeveloper, VendorID: "M2OTHER"}
-	c := startDeveloper(t, simulator.Config{Accounts: append(accounts, other)})
+	c := newDeveloper(t, simulator.Config{Accounts: append(accounts, other)})
 	skill := c.create("Mine")
 	form := refreshForm("Atzr|two")
 	form.Set("client_id", "two")
@@ -241,7 +241,7 @@ func TestVendorsSeeTheirOwnSkills(t *testing.T) {
 
 func TestAResetTakesSkillsAwayAndReplaysTheirIDs(t *testing.T) {
 	t.Parallel()
-	c := startDeveloper(t, simulator.Config{BuildDelay: buildDelay, Published: []string{skillID}})
+	c := newDeveloper(t, simulator.Config{BuildDelay: buildDelay, Published: []string{skillID}})
 	first := c.create("First")
 	require.NotEqual(t, first, c.create("Second"))
 	c.sim.Reset(true)

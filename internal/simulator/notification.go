@@ -139,7 +139,7 @@ func (c *call) refuseOther(o map[string]json.RawMessage, name string) {
 func listed[T any](s *Simulator, c *call, p paging, self *url.URL, name string, all []T, key func(T) string, show func(T) map[string]any) {
 	query := self.Query()
 	query.Del("nextToken")
-	p.query = hash(hashText(self.Path), hashText(query.Encode()), hashText(c.account.VendorID))
+	p.query = hash(hashText(self.Path), hashText(query.Encode()))
 	shown, f, ok := pageOf(s, c, p, all, key)
 	if !ok {
 		return

@@ -197,18 +197,19 @@ func publicationOf(stage fleet.Stage) Publication {
 	return PublicationDevelopment
 }
 
-// publish puts the development stage live, or what is there.
+// adopt makes a product of a skill that only homes knew, with a development stage.
+func (s *Simulator) adopt(k *skill, vendor string, now time.Duration) {
+	s.produce(k, vendor)
+	m := placeholder(k.id)
+	s.edit(k, fleet.StageDevelopment, m, now)
+	k.product.build = build{stage: fleet.StageDevelopment, status: buildSucceeded, manifest: m}
+}
+
+// publish puts the development stage, which must be there, live.
 func (s *Simulator) publish(k *skill, now time.Duration) {
 	p := k.product
-	m := placeholder(k.id)
-	if from := p.editions[fleet.StageDevelopment]; from != nil {
-		m = from.manifest
-	} else {
-		s.edit(k, fleet.StageDevelopment, m, now)
-		p.build = build{stage: fleet.StageDevelopment, status: buildSucceeded, manifest: m}
-	}
 	delete(p.editions, fleet.StageCertification)
-	s.edit(k, fleet.StageLive, m, now)
+	s.edit(k, fleet.StageLive, p.editions[fleet.StageDevelopment].manifest, now)
 	p.editions[fleet.StageLive].status = PublicationPublished
 }
 

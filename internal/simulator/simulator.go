@@ -14,11 +14,10 @@ import (
 // Simulator is the stand-in. It is an http.Handler; its methods are the same
 // controls that /_sim/ has. Everything in it may be used at the same time.
 type Simulator struct {
-	cfg    Config
-	start  time.Time
-	mux    *http.ServeMux // all but the APIs
-	router router         // the APIs
-	sns    *topic.Service // locks by itself
+	cfg   Config
+	start time.Time
+	mux   *http.ServeMux // all but the APIs
+	sns   *topic.Service // locks by itself
 
 	mu           sync.Mutex // one lock: a request holds it for a microsecond or two
 	limit        Limit
@@ -51,7 +50,7 @@ func New(cfg Config) *Simulator {
 		panic(fmt.Sprintf("simulator.New: %v", err))
 	}
 	cfg = cfg.withDefaults()
-	s := &Simulator{cfg: cfg, start: time.Now(), grants: map[string]grant{}, router: newRouter(endpoints())}
+	s := &Simulator{cfg: cfg, start: time.Now(), grants: map[string]grant{}}
 	s.sns = topic.New(topic.Config{RetryDelay: cfg.HookRetryDelay, Seed: cfg.Seed})
 	s.limit = Limit{RPS: cfg.RPS, Burst: cfg.Burst}.withDefaults()
 	s.faults, s.rotate, s.buildDelay = cfg.Faults, cfg.RotateRefreshTokens, cfg.BuildDelay
@@ -77,7 +76,7 @@ func (s *Simulator) begin() {
 		s.skill(e.SkillID).exists = true
 	}
 	for _, id := range s.cfg.Published {
-		s.produce(s.skill(id), s.cfg.firstVendor())
+		s.adopt(s.skill(id), s.cfg.firstVendor(), s.now())
 		s.publish(s.skill(id), s.now())
 	}
 	s.units = newDirectory(s.cfg, s.extend(&template{}, enabled))

@@ -40,7 +40,7 @@ func (c *client) skills(target string) skillPage {
 
 func TestListOfSkills(t *testing.T) {
 	t.Parallel()
-	c := startDeveloper(t, simulator.Config{})
+	c := newDeveloper(t, simulator.Config{})
 	var ids []string
 	for i := range 12 {
 		ids = append(ids, c.create(fmt.Sprintf("Skill %d", i)))
@@ -99,7 +99,7 @@ func TestListsOfSkillsEnd(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(rt *rapid.T) {
 		share := rapid.Float64Range(0, 0.6)
-		c := startDeveloper(t, simulator.Config{Seed: rapid.Uint64().Draw(rt, "seed"), Faults: simulator.Faults{
+		c := newDeveloper(t, simulator.Config{Seed: rapid.Uint64().Draw(rt, "seed"), Faults: simulator.Faults{
 			ShortPage: share.Draw(rt, "short"), EmptyPage: share.Draw(rt, "empty"), DuplicateItem: share.Draw(rt, "duplicate"),
 			NullToken: share.Draw(rt, "null"),
 		}})
@@ -132,7 +132,7 @@ func TestListsOfSkillsEnd(t *testing.T) {
 
 func TestPublicationStatuses(t *testing.T) {
 	t.Parallel()
-	c := startDeveloper(t, simulator.Config{})
+	c := newDeveloper(t, simulator.Config{})
 	skill := c.create("First")
 	stages := func() (all []string) {
 		for _, item := range c.skills(vendorQuery + "&skillId=" + skill).Skills {
@@ -165,12 +165,12 @@ func TestPublicationStatuses(t *testing.T) {
 
 func TestSkillControlsThatCannotBe(t *testing.T) {
 	t.Parallel()
-	c := startDeveloper(t, simulator.Config{BuildDelay: buildDelay})
+	c := newDeveloper(t, simulator.Config{BuildDelay: buildDelay})
 	building := c.create("First")
 	for target, bodies := range map[string][]string{
 		"/_sim/skills/homes-only": {`{"publication_status":"HIDDEN"}`, `{"build":{"fail":true}}`, `{"hosted":true}`, `{"seed_spelling":true}`},
 		"/_sim/skills/" + building: {
-			`{"publication_status":"SOLD"}`, `{"build":{"delay":"-1s"}}`, `{"build":{"delay":7}}`, `{"build":{"delay":"soon"}}`, `{"price":1}`,
+			`{"publication_status":"SOLD"}`, `{"publication_status":"HIDDEN"}`, `{"build":{"delay":"-1s"}}`, `{"build":{"delay":7}}`, `{"build":{"delay":"soon"}}`, `{"price":1}`,
 		},
 		"/_sim/publish": {`{}`, `{"skill_id":"a b"}`, `{"skill_id":"` + building + `"}`},
 		"/_sim/builds":  {`{"delay":"-1s"}`},
@@ -198,7 +198,7 @@ func TestSkillControlsThatCannotBe(t *testing.T) {
 
 func TestPublishMakesASkillKnownToItsVendor(t *testing.T) {
 	t.Parallel()
-	c := startDeveloper(t, simulator.Config{})
+	c := newDeveloper(t, simulator.Config{})
 	require.Equal(t, http.StatusNotFound, c.do("GET", manifestOf(skillID, "live"), "").Code)
 	require.NoError(t, c.sim.Publish(simulator.PublishParams{SkillID: skillID, Fail: true}))
 	require.Equal(t, http.StatusNotFound, c.do("GET", manifestOf(skillID, "live"), "").Code, "it failed")

@@ -176,4 +176,5 @@ func TestListSubscribersPages(t *testing.T) {
 	c.refuses(http.StatusBadRequest, "GET", subscribersPath+"?vendorId="+vendorID+"&maxResults=11"+token, "")
 	c.refuses(http.StatusBadRequest, "GET", subscriptionsPath+"?vendorId="+vendorID+"&maxResults=10"+token, "")
 	other.refuses(http.StatusBadRequest, "GET", subscribersPath+"?vendorId="+otherVendorID+"&maxResults=10"+token, "")
+	other.refuses(http.StatusForbidden, "GET", subscribersPath+"?vendorId="+vendorID+"&maxResults=10"+token, "")
 }

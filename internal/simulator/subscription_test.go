@@ -123,6 +123,7 @@ func TestListSubscriptions(t *testing.T) {
 		require.Equal(t, want, got, query)
 		require.Equal(t, subscriptionsPath+"?"+query, page.Links.Self.Href)
 		if strings.Contains(query, "maxResults") {
+			c.refuses(http.StatusBadRequest, "GET", page.Links.Next.Href+"&subscriberId="+one, "") // The token is of another list.
 			page = decode[subscriptionPage](t, c.do("GET", page.Links.Next.Href, ""))
 			require.Equal(t, second, page.Subscriptions[0].SubscriptionID)
 			require.Nil(t, page.NextToken)

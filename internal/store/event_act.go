@@ -43,12 +43,13 @@ func (a acting) do(ctx context.Context, seq int32, found EventFinding) error {
 		return err
 	}
 	a.action.State, a.action.Message = end.state, plainText(end.message, 1000)
-	err = a.q.EventActionEnd(ctx, db.EventActionEndParams{
+	ended, err := a.q.EventActionEnd(ctx, db.EventActionEndParams{
 		EventID: a.event.ID, Seq: seq, State: string(a.action.State), Message: a.action.Message,
 	})
 	if err != nil {
 		return fmt.Errorf("record what event %s did: %w", a.event.Key, err)
 	}
+	a.action.EndedAt = utc(ended)
 	left, err := a.q.EventActionsLeft(ctx, a.event.ID)
 	if err != nil {
 		return fmt.Errorf("count what event %s is to do: %w", a.event.Key, err)

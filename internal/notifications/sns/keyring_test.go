@@ -1,11 +1,19 @@
 package sns
 
 import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
 	"errors"
 	"fmt"
+	"math/big"
 	"net/http"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -52,6 +60,62 @@ func TestCertificateIsKeptUntilItEnds(t *testing.T) {
 	_, err := w.verifier.Verify(t.Context(), d)
 	requireRefused(t, err, ReasonCertificate, 403)
 	require.Len(t, w.net.log(), 2)
+}
+
+// A chain ends with the first of its certificates that does.
+func TestCertificateIsKeptUntilItsIssuerEnds(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	issuer := &authority{key: key, cert: w.root.sign(t, &x509.Certificate{
+		Subject: pkix.Name{CommonName: "Issuer that ends"}, SerialNumber: big.NewInt(3), IsCA: true, BasicConstraintsValid: true,
+		KeyUsage: x509.KeyUsageCertSign, NotBefore: noon.AddDate(-1, 0, 0), NotAfter: noon.AddDate(0, 0, 10),
+	}, &key.PublicKey)}
+	w.net.serveBytes(certURL, inPEM(issuer.leaf(t, &leafKey().PublicKey, nil), issuer.cert))
+	verify := func() error {
+		_, err := w.verifier.Verify(t.Context(), signed(t, notification().with("Timestamp", w.clock().Format(time.RFC3339))))
+		return err
+	}
+	require.NoError(t, verify())
+	w.sleep(10 * 24 * time.Hour)
+	require.NoError(t, verify())
+	require.Len(t, w.net.log(), 1)
+	w.sleep(time.Second)
+	requireRefused(t, verify(), ReasonCertificate, 403)
+	require.Len(t, w.net.log(), 2)
+}
+
+// Who asked first and went away does not take the certificate from those who wait.
+func TestFetchOutlivesWhoAsked(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		page := w.net.pages[certURL]
+		release := make(chan struct{})
+		w.net.serve(certURL, func() (*http.Response, error) {
+			<-release
+			return page()
+		})
+		d := signed(t, notification())
+		verify := func(ctx context.Context) <-chan error {
+			ended := make(chan error, 1)
+			go func() {
+				_, err := w.verifier.Verify(ctx, d)
+				ended <- err
+			}()
+			synctest.Wait()
+			return ended
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		first := verify(ctx)
+		second := verify(t.Context())
+		cancel()
+		require.ErrorIs(t, <-first, context.Canceled)
+		close(release)
+		require.NoError(t, <-second)
+		require.Len(t, w.net.log(), 1)
+	})
 }
 
 func TestFailureIsRememberedForAWhile(t *testing.T) {

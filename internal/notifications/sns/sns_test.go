@@ -115,7 +115,11 @@ func (n *internet) RoundTrip(req *http.Request) (*http.Response, error) {
 	if !ok {
 		return answer(http.StatusNotFound, "no such page", nil), nil
 	}
-	return page()
+	resp, err := page()
+	if ended := req.Context().Err(); ended != nil {
+		return nil, ended
+	}
+	return resp, err
 }
 
 func (n *internet) serve(url string, page func() (*http.Response, error)) {

@@ -56,6 +56,7 @@ func TestFaultsDuplicateReorderAndDelay(t *testing.T) {
 	s.settled()
 	publish("late", topic.Faults{Reorder: 1})
 	publish("early", topic.Faults{})
+	publish("third", topic.Faults{})
 	s.settled()
 	publish("alone", topic.Faults{Reorder: 1})
 	publish("delayed", topic.Faults{Delay: 5 * time.Millisecond})
@@ -64,10 +65,10 @@ func TestFaultsDuplicateReorderAndDelay(t *testing.T) {
 	for _, d := range deliveries {
 		texts = append(texts, d.Message)
 	}
-	require.Equal(t, []string{"twice", "twice", "early", "late", "delayed", "alone"}, texts)
+	require.Equal(t, []string{"twice", "twice", "early", "late", "third", "delayed", "alone"}, texts)
 	require.Equal(t, deliveries[0].MessageID, deliveries[1].MessageID)
 	require.True(t, deliveries[1].Duplicate)
-	got := s.received(6)
+	got := s.received(7)
 	require.True(t, bytes.Equal(got[0].body, got[1].body))
 }
 

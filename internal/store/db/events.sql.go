@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-const eventActionEnd = `-- name: EventActionEnd :exec
+const eventActionEnd = `-- name: EventActionEnd :one
 UPDATE event_actions
 SET
     state = $1,
@@ -18,6 +18,7 @@ SET
     ended_at = now()
 WHERE event_id = $3
     AND seq = $4
+RETURNING ended_at
 `
 
 type EventActionEndParams struct {
@@ -27,14 +28,16 @@ type EventActionEndParams struct {
 	Seq     int32
 }
 
-func (q *Queries) EventActionEnd(ctx context.Context, arg EventActionEndParams) error {
-	_, err := q.db.Exec(ctx, eventActionEnd,
+func (q *Queries) EventActionEnd(ctx context.Context, arg EventActionEndParams) (*time.Time, error) {
+	row := q.db.QueryRow(ctx, eventActionEnd,
 		arg.State,
 		arg.Message,
 		arg.EventID,
 		arg.Seq,
 	)
-	return err
+	var ended_at *time.Time
+	err := row.Scan(&ended_at)
+	return ended_at, err
 }
 
 const eventActionsLeft = `-- name: EventActionsLeft :one

@@ -266,14 +266,15 @@ SET
     processed_at = CASE WHEN @ended::boolean THEN now() ELSE processed_at END
 WHERE id = @id;
 
--- name: EventActionEnd :exec
+-- name: EventActionEnd :one
 UPDATE event_actions
 SET
     state = @state,
     message = @message,
     ended_at = now()
 WHERE event_id = @event_id
-    AND seq = @seq;
+    AND seq = @seq
+RETURNING ended_at;
 
 -- name: EventActionsLeft :one
 SELECT count(*)
