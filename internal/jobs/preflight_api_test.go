@@ -71,8 +71,11 @@ func TestAPreflightSeesASkillsLife(t *testing.T) {
 	require.Contains(t, none.Message, "no developer credential")
 	require.Len(t, w.sim.History(), before, "no request is made without the credential")
 
+	_, err := r.preflights.Refresh(t.Context(), "acme", skill)
+	require.ErrorContains(t, err, "nothing was checked: account acme has no developer credential")
+
 	w.developer()
-	_, err := w.store.SetAccount(t.Context(), "acme", store.AccountPatch{Countries: []string{"US"}}, w.by)
+	_, err = w.store.SetAccount(t.Context(), "acme", store.AccountPatch{Countries: []string{"US"}}, w.by)
 	require.NoError(t, err)
 	require.Equal(t, preflight.Fail, results(check("amzn1.ask.skill.nobodys"))[preflight.SkillExists])
 

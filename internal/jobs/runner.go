@@ -46,7 +46,7 @@ type RunnerConfig struct {
 	Audits      store.AuditDefault
 	Repair      AuditRepairFunc // after audits whose schedule asks for it; nil: none is automatic
 	// Publications and RefreshPreflight are what the rules of events ask. Nil: the accounts'
-	// developer credentials.
+	// developer credentials, and a check of the skill.
 	Publications     Publications
 	RefreshPreflight RefreshPreflightFunc
 }
