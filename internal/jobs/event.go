@@ -146,6 +146,8 @@ func (w *Events) refresh(ctx context.Context, work store.EventWork) (store.Event
 	result, err := w.preflight(ctx, work.Account, work.SkillID)
 	known := new(fleet.Error)
 	switch {
+	case errors.As(err, &known) && known.Code == fleet.CodeConflict:
+		return store.EventFinding{State: fleet.ActionNotAvailable, Message: known.Message}, nil
 	case errors.As(err, &known) && known.Code != fleet.CodeUnavailable && known.Code != fleet.CodeInternal:
 		return store.EventFinding{State: fleet.ActionRefused, Message: known.Message}, nil
 	case err != nil:
