@@ -3,6 +3,7 @@ package jobs
 import (
 	"context"
 	"net/http"
+	"slices"
 
 	"fleetd/internal/apis"
 	"fleetd/internal/enablement"
@@ -164,4 +165,24 @@ func (s *Accounts) named(ctx context.Context, account string) (*Account, error) 
 func noAccess(account string, kind fleet.CredentialKind) error {
 	return fleet.Conflictf("account %s has no %s credential, which this needs: set one with `fleetctl account credential set %s --kind %s ...`",
 		account, kind, account, kind)
+}
+
+// ExistingSkills lists those of some skills that the vendor of an account's developer
+// credential has. An account without one has nobody who can tell: none.
+func (s *Accounts) ExistingSkills(ctx context.Context, account string, skillIDs []string) ([]string, error) {
+	acc, err := s.named(ctx, account)
+	if err != nil || acc.developer == nil {
+		return nil, err
+	}
+	found, err := acc.developer.Manifest.Find(ctx, acc.developer.VendorID, skillIDs...)
+	if err != nil {
+		return nil, err
+	}
+	var exist []string
+	for _, skill := range found {
+		if !slices.Contains(exist, skill.SkillID) { // one entry a stage
+			exist = append(exist, skill.SkillID)
+		}
+	}
+	return exist, nil
 }
