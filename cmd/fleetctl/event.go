@@ -186,7 +186,7 @@ func (p *program) showEvent(w io.Writer, e client.Event, body any) {
 	f.add("Request", "%s", e.RequestID)
 	f.add("Subscription", "%s", e.SubscriptionID)
 	f.add("Review", "%s", e.ReviewID)
-	f.add("State", "%s%s", p.paint(w, eventColor(e), e.Disposition), mark(e.DuplicateOf != "", " of "+e.DuplicateOf))
+	f.add("State", "%s%s", e.Disposition, mark(e.DuplicateOf != "", " of "+e.DuplicateOf))
 	for _, a := range e.Actions {
 		f.add("Rule "+a.Rule, "%s %s", joinNonEmpty(" ", a.Action, a.Argument)+":", joinNonEmpty(": ", a.State, a.Message))
 	}

@@ -29,13 +29,12 @@ func newEventHookSet(p *program) *cobra.Command {
 	o := &eventHookOptions{p: p}
 	cmd := &cobra.Command{
 		Use: "set", Short: "Set from where an account takes events", Args: cobra.NoArgs,
-		Long: `Set from which SNS topics an account takes events. Then subscribe each topic, over HTTPS, to the address that is
+		Long: `Set from which SNS topics an account takes events. Then subscribe each topic, over HTTPS, to the path that is
 shown, with the topic's attribute SignatureVersion set to 2: the subscription is confirmed by itself, and one of any
 other topic is not.
 
 Raw message delivery carries no signature. It is taken only with a secret: --raw-secret-file, and the same secret as the
-password in the address that is subscribed (https://any:SECRET@fleetd.example/hooks/sns/ACCOUNT). What it was stays unless
---raw-secret-file or --no-raw is given.`,
+password in the address that is subscribed. What it was stays unless --raw-secret-file or --no-raw is given.`,
 		Example: `  fleetctl event hook set --account acme --topic arn:aws:sns:us-east-1:123456789012:skill-events`,
 		RunE:    p.do(o.run),
 	}
@@ -77,7 +76,7 @@ func (o *eventHookOptions) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return o.p.printHook(r, api.Server())
+	return o.p.printHook(r)
 }
 
 func newEventHookShow(p *program) *cobra.Command {
@@ -96,7 +95,7 @@ func newEventHookShow(p *program) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return p.printHook(r, api.Server())
+			return p.printHook(r)
 		}),
 	}
 	accountFlag(cmd, p, &account)
@@ -135,7 +134,7 @@ func newEventHookDelete(p *program) *cobra.Command {
 	return cmd
 }
 
-func (p *program) printHook(r *client.Response[client.EventHook], server string) error {
+func (p *program) printHook(r *client.Response[client.EventHook]) error {
 	type hook = client.EventHook
 	columns := []column[hook]{
 		{head: "account", text: func(h hook) string { return h.Account }},
@@ -149,7 +148,7 @@ func (p *program) printHook(r *client.Response[client.EventHook], server string)
 		f.add("Account", "%s", r.Value.Account)
 		f.add("Topics", "%s", strings.Join(r.Value.Topics, "\n"))
 		f.add("Raw messages", "%s", orText(mark(r.Value.RawSecret, "taken, with the secret as the password of the address"), "refused"))
-		f.add("Subscribe", "%s%s (as Amazon reaches it)", server, r.Value.Path)
+		f.add("Subscribe", "%s, at the address where Amazon reaches fleetd", r.Value.Path)
 		f.write(w)
 	})
 }

@@ -55,11 +55,10 @@ func (o *eventTailOptions) run(ctx context.Context) error {
 	if o.api, err = o.p.api(); err != nil {
 		return err
 	}
-	err = o.tail(ctx)
-	if ctx.Err() != nil { // Ctrl-C is how it ends
-		return nil
+	if err := o.tail(ctx); err != nil && ctx.Err() == nil { // Ctrl-C is how it ends
+		return err
 	}
-	return err
+	return nil
 }
 
 func (o *eventTailOptions) tail(ctx context.Context) error {

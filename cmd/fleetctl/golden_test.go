@@ -54,6 +54,7 @@ func TestGoldenOutputs(t *testing.T) {
 		{"rollout_cancel", "POST /rollouts/r7k2/cancel", "rollout_canceled", "rollout cancel r7k2"},
 		{"rollout_retry", "POST /rollouts/r7k2/retry", "rollout", "rollout retry r7k2"},
 		{"drift_ignore", "POST /drift/ignore", "drift_ignored", "drift ignore dr-1 dr-2 --until 2026-12-24 --reason renovation"},
+		{"drift_unignore", "POST /drift/unignore", "drift_unignored", "drift unignore dr-1 dr-2 --reason done"},
 		{"drift_repair_plan", "POST /drift/repair", "repair_plan", "drift repair --account acme --dry-run"},
 		{"drift_repair_nothing", "POST /drift/repair", "repair_nothing", "drift repair --account acme --dry-run"},
 		{"audit_list", "GET /audits", "audits", "audit list"},
@@ -71,6 +72,15 @@ func TestGoldenOutputs(t *testing.T) {
 		{"desired_apply_nothing", "POST /desired/apply", "desired_nothing", "desired apply -f testdata/fleet.yaml --dry-run"},
 		{"desired_set", "POST /desired", "desired_set", "desired set disabled --account acme --skill amzn1.ask.skill.aaa --select property=maple-court --yes"},
 		{"desired_adopt", "POST /desired/adopt", "desired_adopted", "desired adopt --account acme --select all --yes"},
+		{"skill_list", "GET /accounts/acme/skills", "skills", "skill list --account acme"},
+		{"skill_status", "GET /accounts/acme/skills/amzn1.ask.skill.aaa/status", "skill_status", "skill status amzn1.ask.skill.aaa --account acme"},
+		{"skill_create", "POST /accounts/acme/skills", "skill_created", "skill create -f testdata/skill.json --account acme"},
+		{"skill_update", "PUT /accounts/acme/skills/amzn1.ask.skill.aaa/stages/development/manifest", "skill_accepted", "skill update amzn1.ask.skill.aaa -f testdata/skill.json --account acme --yes --force"},
+		{"event_list", "GET /events", "events", "event list"},
+		{"event_show", "GET /events/ev-3", "event", "event show ev-3"},
+		{"event_hook_show", "GET /accounts/acme/event-hook", "event_hook", "event hook show --account acme"},
+		{"event_rule_list", "GET /event-rules", "event_rules", "event rule list"},
+		{"event_rule_create", "POST /event-rules", "event_rule", "event rule create --account acme --event SkillPublish --action resume_rollout --rollout ro-7k2m"},
 		{"token_list", "GET /tokens", "tokens", "token list --all"},
 		{"token_create", "POST /tokens", "token_created", "token create --name night-shift --role operator"},
 		{"token_revoke", "POST /tokens/old/revoke", "token_revoked", "token revoke old"},
@@ -98,7 +108,9 @@ func TestGoldenHelp(t *testing.T) {
 	t.Parallel()
 	for _, args := range []string{
 		"", "account", "account create", "account credential", "account credential set", "account check", "account set", "skill check", "unit import", "rollout", "rollout create", "rollout watch",
-		"audit", "audit run", "audit schedule set", "drift", "drift list", "drift repair", "drift ignore", "desired", "desired apply", "context set",
+		"audit", "audit run", "audit schedule set", "drift", "drift list", "drift repair", "drift ignore", "drift unignore", "desired", "desired apply", "context set",
+		"skill", "skill get", "skill status", "skill create", "skill update", "skill delete",
+		"event", "event tail", "event hook set", "event rule create",
 	} {
 		t.Run(args, func(t *testing.T) {
 			t.Parallel()

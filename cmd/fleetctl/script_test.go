@@ -10,6 +10,7 @@ import (
 	"os"
 	osexec "os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -23,6 +24,7 @@ import (
 	"fleetd/internal/fleet"
 	"fleetd/internal/postgres/pgtest"
 	"fleetd/internal/simulator"
+	"fleetd/internal/simulator/topic"
 	"fleetd/internal/store"
 )
 
@@ -37,12 +39,17 @@ type testServer struct {
 	pool  *pgxpool.Pool
 }
 
-// startServer starts the real fleetd on a database of its own.
-func startServer(t *testing.T) testServer {
+// startServer starts the real fleetd on a database of its own. It believes what the
+// authority of a simulator signs.
+func startServer(t *testing.T, sim *simulator.Simulator, simURL string) testServer {
 	t.Helper()
 	dir := t.TempDir()
+	ca, rec := filepath.Join(dir, "ca.pem"), httptest.NewRecorder()
+	sim.ServeHTTP(rec, httptest.NewRequestWithContext(t.Context(), http.MethodGet, topic.Path+"ca.pem", http.NoBody))
+	require.NoError(t, os.WriteFile(ca, rec.Body.Bytes(), 0o600))
 	a, err := app.Start(t.Context(), app.Config{
 		DatabaseURL: pgtest.New(t), DataDir: dir, Listen: "127.0.0.1:0", Version: "v0-test", ShutdownTimeout: 10 * time.Second,
+		SNSCertOrigin: simURL, SNSCAFile: ca,
 	})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, a.Stop(context.WithoutCancel(t.Context()))) })
@@ -79,7 +86,7 @@ func TestScripts(t *testing.T) {
 				RequireExplicitExec: true,
 				RequireUniqueNames:  true,
 				Setup:               func(env *testscript.Env) error { return setUp(t, env) },
-				Cmds:                map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "sql": sql, "sim": sim},
+				Cmds:                map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "sql": sql, "sim": sim, "until": until},
 			})
 		})
 	}
@@ -100,8 +107,8 @@ func setUp(t *testing.T, env *testscript.Env) error {
 		}
 	}
 	srv := httptest.NewServer(sim)
-	t.Cleanup(srv.Close)
-	server := startServer(t)
+	t.Cleanup(func() { sim.Close(); srv.Close() })
+	server := startServer(t, sim, srv.URL)
 	env.Setenv("FLEETCTL_SERVER", server.url)
 	env.Setenv("FLEETCTL_TOKEN", server.admin)
 	env.Setenv("FLEETCTL_CONFIG", filepath.Join(env.WorkDir, "contexts.json"))
@@ -165,5 +172,24 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	if got != want {
 		ts.Fatalf("exit code %d, want %d", got, want)
+	}
+}
+
+// until runs a command again and again until what it prints matches: until PATTERN
+// COMMAND [ARGS...].
+func until(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: until PATTERN COMMAND [ARGS...]")
+	}
+	pattern, err := regexp.Compile("(?m)" + args[0])
+	ts.Check(err)
+	for deadline := time.Now().Add(30 * time.Second); ; {
+		err := ts.Exec(args[1], args[2:]...)
+		if out := ts.ReadFile("stdout"); err == nil && pattern.MatchString(out) {
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("it never said %s", args[0])
+		}
 	}
 }

@@ -88,7 +88,10 @@ func (o *skillCheckOptions) print(r *client.Response[client.Preflight]) error {
 	if o.p.global.output == formatTable && r.Value.Result == string(preflight.NotChecked) && oneMessage(r.Value) {
 		return o.p.say("not checked: %s", r.Value.Message)
 	}
-	return printAll(o.p, checkColumns(), r.Value.Checks, r.Raw, "")
+	if o.p.global.output == formatJSON {
+		return writeJSON(o.p.stdout, r.Raw)
+	}
+	return newRowPrinter(o.p, checkColumns()).write(r.Value.Checks)
 }
 
 // exit is how the command ends: 1 where a check failed, and with --exit-code 3 where one

@@ -34,7 +34,7 @@ func manifestStageFlag(cmd *cobra.Command, dst *string) {
 	complete(cmd, "stage", manifestStages()...)
 }
 
-// fileFlag is the flag of commands that read a manifest.
+// manifestFlag is the flag of commands that read a manifest.
 func manifestFlag(cmd *cobra.Command, dst *string) {
 	cmd.Flags().StringVarP(dst, "file", "f", "", `skill.json to read, {"manifest": {...}} or the manifest alone ("-": stdin)`)
 }
@@ -78,7 +78,8 @@ func innerManifest(text []byte) (json.RawMessage, error) {
 	if !wrapped {
 		m = text
 	}
-	if err := json.Unmarshal(m, &fields); err != nil || len(fields) == 0 {
+	var inner map[string]json.RawMessage
+	if err := json.Unmarshal(m, &inner); err != nil || len(inner) == 0 {
 		return nil, errors.New("the manifest must be a JSON object with something in it")
 	}
 	return m, nil

@@ -119,9 +119,16 @@ func (w *buildWait) judge(r *client.Response[client.SkillState]) error {
 const stateSucceeded = "SUCCEEDED"
 
 func (w *buildWait) print(r *client.Response[client.SkillState]) error {
+	if w.p.global.output == formatJSON {
+		return writeJSON(w.p.stdout, r.Raw)
+	}
 	parts := skillParts(r.Value)
-	err := printAll(w.p, partColumns(), parts, r.Raw, "No status.")
-	if err != nil || w.p.global.output == formatJSON || w.p.global.output == formatCSV {
+	if len(parts) == 0 && w.p.global.output != formatCSV {
+		w.p.note("No status.")
+		return nil
+	}
+	err := newRowPrinter(w.p, partColumns()).write(parts)
+	if err != nil || w.p.global.output == formatCSV {
 		return err
 	}
 	var b strings.Builder

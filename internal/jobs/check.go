@@ -87,8 +87,7 @@ func (a *Account) check(ctx context.Context, kind fleet.CredentialKind) store.Cr
 	}
 	wg.Wait()
 	for i := range probes {
-		var unauthorized *lwa.UnauthorizedError
-		if errors.As(errs[i], &unauthorized) { // the token in hand was revoked, and no other is granted
+		if unauthorized, ok := errors.AsType[*lwa.UnauthorizedError](errs[i]); ok { // the token in hand was revoked, and no other is granted
 			out.Token = store.CheckStep{Message: message(unauthorized)}
 			out.Can[i].Message = "it refuses the access token in hand, and there is no other"
 		}

@@ -48,8 +48,8 @@ type Publications interface {
 	Publication(ctx context.Context, account, skillID string) (Publication, error)
 }
 
-// RefreshPreflightFunc looks anew whether a skill of an account can be rolled out, keeps what
-// it saw, and says it in a sentence.
+// RefreshPreflightFunc looks anew whether a skill of an account can be rolled out,
+// keeps what it saw, and says it in a sentence.
 type RefreshPreflightFunc func(ctx context.Context, account, skillID string) (result string, err error)
 
 // Events is the worker of events.
@@ -146,6 +146,8 @@ func (w *Events) refresh(ctx context.Context, work store.EventWork) (store.Event
 	result, err := w.preflight(ctx, work.Account, work.SkillID)
 	known := new(fleet.Error)
 	switch {
+	case errors.As(err, &known) && known.Code == fleet.CodeConflict:
+		return store.EventFinding{State: fleet.ActionNotAvailable, Message: known.Message}, nil
 	case errors.As(err, &known) && known.Code != fleet.CodeUnavailable && known.Code != fleet.CodeInternal:
 		return store.EventFinding{State: fleet.ActionRefused, Message: known.Message}, nil
 	case err != nil:

@@ -70,8 +70,9 @@ func (c *Preflights) Run(ctx context.Context, queries ...preflight.Query) ([]pre
 	return reports, errors.Join(errs...)
 }
 
-// one makes the checks of one change; asking bounds what it asks the APIs.
-func (c *Preflights) one(ctx, asking context.Context, q preflight.Query) (preflight.Report, error) { //nolint:revive // The two are the caller's and what is left of its time.
+// one makes the checks of one change: ctx is the caller's, and asking ends when the time for
+// asking the APIs does.
+func (c *Preflights) one(ctx, asking context.Context, q preflight.Query) (preflight.Report, error) {
 	acc, err := c.store.Account(ctx, q.Account)
 	if err != nil {
 		return preflight.Report{}, err
@@ -93,7 +94,7 @@ func (c *Preflights) one(ctx, asking context.Context, q preflight.Query) (prefli
 	return r, nil
 }
 
-func (c *Preflights) facts(ctx, asking context.Context, q preflight.Query) (preflight.Facts, error) { //nolint:revive // As in one.
+func (c *Preflights) facts(ctx, asking context.Context, q preflight.Query) (preflight.Facts, error) {
 	api, err := c.open(ctx, q.Account)
 	if known := new(fleet.Error); errors.As(err, &known) && known.Code != fleet.CodeInternal {
 		return preflight.Facts{None: known.Message}, nil

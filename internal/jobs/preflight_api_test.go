@@ -1,8 +1,11 @@
 package jobs
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -71,8 +74,11 @@ func TestAPreflightSeesASkillsLife(t *testing.T) {
 	require.Contains(t, none.Message, "no developer credential")
 	require.Len(t, w.sim.History(), before, "no request is made without the credential")
 
+	_, err := r.preflights.Refresh(t.Context(), "acme", skill)
+	require.ErrorContains(t, err, "nothing was checked: account acme has no developer credential")
+
 	w.developer()
-	_, err := w.store.SetAccount(t.Context(), "acme", store.AccountPatch{Countries: []string{"US"}}, w.by)
+	_, err = w.store.SetAccount(t.Context(), "acme", store.AccountPatch{Countries: []string{"US"}}, w.by)
 	require.NoError(t, err)
 	require.Equal(t, preflight.Fail, results(check("amzn1.ask.skill.nobodys"))[preflight.SkillExists])
 
@@ -230,4 +236,38 @@ func TestAThrottledDeveloperSlowsNoUnits(t *testing.T) {
 	}
 	require.NoError(t, rows.Err())
 	require.Equal(t, map[string]float64{"enterprise": 25}, rates, "only the developer's is closed")
+}
+
+// A repair that nobody asked for is checked, goes on all the same, and says so.
+func TestAnAutomaticRepairGoesOnInSpiteOfAFailedCheck(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, simulator.Config{Units: 3})
+	w.exec("INSERT INTO skills (skill_id) VALUES ('" + skill + "')")
+	w.exec("INSERT INTO desired (unit_id, skill_id, stage, change_id, changed_at) SELECT units.id, skills.id, 'live', 1, now() FROM units, skills")
+	w.exec("INSERT INTO unit_sights (unit_id, account_id, seen_at, result) SELECT id, account_id, now(), 'drifted' FROM units")
+	w.exec(`INSERT INTO drifts (key, account_id, unit_id, property, skill_id, kind, desired_stage, status, first_seen_at, cause, opened_by)
+		SELECT 'dr-' || units.id, account_id, units.id, property, skills.id, 'missing', 'live', 'ABSENT', now(), 'unknown', 1 FROM units, skills`)
+	api := sound()
+	api.skill.Listing[1].Publication = "HIDDEN"
+	var log bytes.Buffer
+	repair := RepairAfterAudit(w.store, preflights(w, api, nil).Run, slog.New(slog.NewTextHandler(&log, nil)))
+	said, err := repair(t.Context(), store.Audit{ID: "au-1", Account: "acme", RepairCeiling: 10})
+	require.NoError(t, err)
+	require.Contains(t, said, "repair of 3 of 3 findings by 1 rollouts")
+	require.Contains(t, log.String(), "in spite of a failed check")
+	require.Contains(t, log.String(), "check=publication")
+	rollouts, _, err := w.store.ListRollouts(t.Context(), store.RolloutFilter{})
+	require.NoError(t, err)
+	made := w.rollout(rollouts[0].ID)
+	require.Equal(t, preflight.Fail, made.Preflight.Result)
+	require.True(t, made.Preflight.Forced)
+	require.Equal(t, preflight.WhyRepair, made.Preflight.Why)
+
+	_, err = w.store.CancelRollout(t.Context(), made.ID, "", w.by)
+	require.NoError(t, err)
+	blind := RepairAfterAudit(w.store, preflights(w, nil, errors.New("no database")).Run, slog.New(slog.NewTextHandler(&log, nil)))
+	said, err = blind(t.Context(), store.Audit{ID: "au-2", Account: "acme", RepairCeiling: 10})
+	require.NoError(t, err)
+	require.Contains(t, said, "repair of 3 of 3")
+	require.Contains(t, log.String(), "was not checked before")
 }

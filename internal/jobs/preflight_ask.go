@@ -84,9 +84,9 @@ func (a developerAPI) Manifest(ctx context.Context, skillID string, stage fleet.
 func readManifest(body json.RawMessage) (preflight.Manifest, error) {
 	var m struct {
 		Publishing struct {
-			Worldwide bool     `json:"isAvailableWorldwide"`
-			Countries []string `json:"distributionCountries"`
-		} `json:"publishingInformation"`
+			Worldwide bool     `json:"isAvailableWorldwide"`  //nolint:tagliatelle // The schema's.
+			Countries []string `json:"distributionCountries"` //nolint:tagliatelle // The schema's.
+		} `json:"publishingInformation"` //nolint:tagliatelle // The schema's.
 		APIs map[string]json.RawMessage `json:"apis"`
 	}
 	if err := json.Unmarshal(body, &m); err != nil {

@@ -11,7 +11,8 @@ import (
 
 // Refresh makes anew, after an event of a skill, every preflight of it that is on record
 // in the account; where there is none, those of enabling it at live and at development. It
-// says what came of each in a sentence.
+// says what came of each in a sentence. Where nothing could be asked, as without a
+// developer credential, that is a conflict.
 func (c *Preflights) Refresh(ctx context.Context, account, skillID string) (string, error) {
 	kept, err := c.store.Preflights(ctx, account, skillID)
 	if err != nil {
@@ -31,9 +32,13 @@ func (c *Preflights) Refresh(ctx context.Context, account, skillID string) (stri
 	if err != nil {
 		return "", err
 	}
-	said := make([]string, len(reports))
+	said, asked := make([]string, len(reports)), false
 	for i, r := range reports {
+		asked = asked || r.Result != preflight.NotChecked
 		said[i] = fmt.Sprintf("%s at %s: %s (%s)", r.Action, r.Stage, r.Result, r.Message)
+	}
+	if !asked {
+		return "", fleet.Conflictf("nothing was checked: %s", reports[0].Message)
 	}
 	return strings.Join(said, "; "), nil
 }

@@ -103,6 +103,7 @@ var volatile = []struct {
 	{regexp.MustCompile(`"request_id": "[A-Z2-7]{26}"`), `"request_id": "ID"`},
 	{regexp.MustCompile(`ro-[a-z0-9]+`), `ROLLOUT`},
 	{regexp.MustCompile(`au-[a-z0-9]+`), `AUDIT`},
+	{regexp.MustCompile(`ev-[a-z0-9]{12}`), `EVENT`},
 	{regexp.MustCompile(`"de-[a-z0-9]+"`), `"CHANGE"`},
 	{regexp.MustCompile(`"fingerprint": "[^"]+"`), `"fingerprint": "FINGERPRINT"`},
 	{regexp.MustCompile(`fleet_[A-Za-z0-9_-]{43}`), `SECRET`},

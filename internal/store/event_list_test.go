@@ -141,9 +141,20 @@ func TestEventsAreServedByIndexes(t *testing.T) {
 	}
 	middle := "ev-30000"
 	for _, f := range []store.EventFilter{
-		{}, {Account: "acme"}, {Account: "zenith"}, {Name: "rare"}, {Name: fleet.EventInteractionModelUpdate}, {SkillID: "quiet"}, {SkillID: "skill-3"},
-		{Account: "acme", Name: "rare"}, {Account: "zenith", Name: "rare"}, {SkillID: "skill-3", Name: "rare"}, {Account: "acme", SkillID: "quiet"},
-		{Account: "acme", SkillID: "skill-3", Name: fleet.EventInteractionModelUpdate}, {Account: "acme", Name: "none"}, {SkillID: "none"},
+		{},
+		{Account: "acme"},
+		{Account: "zenith"},
+		{Name: "rare"},
+		{Name: fleet.EventInteractionModelUpdate},
+		{SkillID: "quiet"},
+		{SkillID: "skill-3"},
+		{Account: "acme", Name: "rare"},
+		{Account: "zenith", Name: "rare"},
+		{SkillID: "skill-3", Name: "rare"},
+		{Account: "acme", SkillID: "quiet"},
+		{Account: "acme", SkillID: "skill-3", Name: fleet.EventInteractionModelUpdate},
+		{Account: "acme", Name: "none"},
+		{SkillID: "none"},
 	} {
 		what := fmt.Sprintf("%+v", f)
 		_, next, err := m.ListEvents(t.Context(), f)
