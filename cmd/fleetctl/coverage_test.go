@@ -82,7 +82,7 @@ func readCoverage(t *testing.T) []covered {
 	heading := regexp.MustCompile("^## .* \\(`([a-z]+)`\\)$")
 	api := ""
 	var rows []covered
-	for _, line := range strings.Split(string(text), "\n") {
+	for line := range strings.SplitSeq(string(text), "\n") {
 		if m := heading.FindStringSubmatch(line); m != nil {
 			api = m[1]
 		}

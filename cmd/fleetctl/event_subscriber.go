@@ -100,6 +100,7 @@ type subscriberOptions struct {
 	topic   string
 	role    string
 	reason  string
+	key     string // of create
 }
 
 func (o *subscriberOptions) flags(cmd *cobra.Command) {
@@ -136,7 +137,10 @@ event to the topic at once. To have fleetd take the events: "fleetctl event hook
 			if err != nil {
 				return err
 			}
-			r, err := api.CreateSubscriber(ctx, o.account, o.body())
+			once := key(o.key)
+			r, err := insist(ctx, p, once, "the subscriber was made", func() (*client.Response[client.Subscriber], error) {
+				return api.CreateSubscriber(ctx, o.account, client.CreateSubscriberParams{IdempotencyKey: ref(once)}, o.body())
+			})
 			if err != nil {
 				return err
 			}
@@ -144,6 +148,7 @@ event to the topic at once. To have fleetd take the events: "fleetctl event hook
 		}),
 	}
 	o.flags(cmd)
+	keyFlag(cmd.Flags(), &o.key)
 	return cmd
 }
 

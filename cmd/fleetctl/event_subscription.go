@@ -90,6 +90,7 @@ type subscriptionOptions struct {
 	subscriber string
 	events     []string
 	reason     string
+	key        string // of create
 }
 
 func (o *subscriptionOptions) flags(cmd *cobra.Command) {
@@ -139,8 +140,11 @@ func newSubscriptionCreate(p *program) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			r, err := api.CreateSubscription(ctx, o.account, client.SubscriptionCreate{
-				Name: o.name, SubscriberID: o.subscriber, Events: o.fullEvents(), Reason: ref(o.reason),
+			once := key(o.key)
+			r, err := insist(ctx, p, once, "the subscription was made", func() (*client.Response[client.Subscription], error) {
+				return api.CreateSubscription(ctx, o.account, client.CreateSubscriptionParams{IdempotencyKey: ref(once)}, client.SubscriptionCreate{
+					Name: o.name, SubscriberID: o.subscriber, Events: o.fullEvents(), Reason: ref(o.reason),
+				})
 			})
 			if err != nil {
 				return err
@@ -150,6 +154,7 @@ func newSubscriptionCreate(p *program) *cobra.Command {
 	}
 	o.flags(cmd)
 	cmd.Flags().StringVar(&o.subscriber, "subscriber", "", "ID of the subscriber that is told")
+	keyFlag(cmd.Flags(), &o.key)
 	return cmd
 }
 

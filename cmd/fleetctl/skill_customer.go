@@ -108,7 +108,7 @@ code nothing is linked.`,
 		RunE: p.do(o.run),
 	}
 	o.flags(cmd)
-	o.stageFlag(cmd, "which stage")
+	o.stageFlag(cmd)
 	fs := cmd.Flags()
 	fs.StringVar(&o.redirectURI, "redirect-uri", "", "redirect URI with which the auth code was obtained")
 	fs.StringVar(&o.authCodeFile, "auth-code-file", "", `file that holds the auth code ("-": stdin)`)

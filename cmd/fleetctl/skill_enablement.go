@@ -36,8 +36,8 @@ func (o *enablementOptions) flags(cmd *cobra.Command) {
 	cmd.Args = oneArg("SKILL", &o.skill)
 }
 
-func (o *enablementOptions) stageFlag(cmd *cobra.Command, usage string) {
-	cmd.Flags().StringVar(&o.stage, "stage", "", usage+": "+strings.Join(enablementStages(), "|"))
+func (o *enablementOptions) stageFlag(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&o.stage, "stage", "", "which stage: "+strings.Join(enablementStages(), "|"))
 	complete(cmd, "stage", enablementStages()...)
 }
 
@@ -105,7 +105,7 @@ enabled is disabled first.`,
 		}),
 	}
 	o.flags(cmd)
-	o.stageFlag(cmd, "which stage")
+	o.stageFlag(cmd)
 	reasonFlag(cmd, &o.reason)
 	return cmd
 }
@@ -130,7 +130,7 @@ func newSkillDisable(p *program) *cobra.Command {
 		}),
 	}
 	o.flags(cmd)
-	o.stageFlag(cmd, "which stage")
+	o.stageFlag(cmd)
 	reasonFlag(cmd, &o.reason)
 	return cmd
 }
@@ -161,6 +161,6 @@ the API tells no difference. "fleetctl skill status" does.`,
 		}),
 	}
 	o.flags(cmd)
-	o.stageFlag(cmd, "which stage")
+	o.stageFlag(cmd)
 	return cmd
 }

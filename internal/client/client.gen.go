@@ -2536,7 +2536,9 @@ type Subscription struct {
 
 	// SubscriberID Where the events go; empty in the answer to an update, which cannot change it.
 	SubscriberID string `json:"subscriber_id"`
-	VendorID     string `json:"vendor_id"`
+
+	// VendorID Empty in the answers to a create and an update.
+	VendorID string `json:"vendor_id"`
 }
 
 // SubscriptionBody defines model for SubscriptionBody.
@@ -2856,6 +2858,12 @@ type GetSkillStatusParams struct {
 // GetSkillStatusParamsResource defines parameters for GetSkillStatus.
 type GetSkillStatusParamsResource string
 
+// CreateSubscriberParams defines parameters for CreateSubscriber.
+type CreateSubscriberParams struct {
+	// IdempotencyKey Makes a repeated call safe: for 24 hours the same key with the same request gets the first call's answer and changes nothing. After that the key may be forgotten, and the call creates anew.
+	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
+}
+
 // DeleteSubscriberParams defines parameters for DeleteSubscriber.
 type DeleteSubscriberParams struct {
 	// Reason Why, for the log.
@@ -2866,6 +2874,12 @@ type DeleteSubscriberParams struct {
 type ListSubscriptionsParams struct {
 	// Subscriber Only those of this subscriber.
 	Subscriber *string `form:"subscriber,omitempty" json:"subscriber,omitempty"`
+}
+
+// CreateSubscriptionParams defines parameters for CreateSubscription.
+type CreateSubscriptionParams struct {
+	// IdempotencyKey Makes a repeated call safe: for 24 hours the same key with the same request gets the first call's answer and changes nothing. After that the key may be forgotten, and the call creates anew.
+	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
 }
 
 // DeleteSubscriptionParams defines parameters for DeleteSubscription.
@@ -3618,8 +3632,11 @@ func (c *Client) ListSubscribers(ctx context.Context, name string) (*Response[Su
 }
 
 // CreateSubscriber calls POST /api/v1/accounts/{name}/subscribers: make a subscriber: an SNS topic that notifications of the vendor go to.
-func (c *Client) CreateSubscriber(ctx context.Context, name string, body CreateSubscriberJSONRequestBody) (*Response[Subscriber], error) {
+func (c *Client) CreateSubscriber(ctx context.Context, name string, params CreateSubscriberParams, body CreateSubscriberJSONRequestBody) (*Response[Subscriber], error) {
 	r := newRequest("createSubscriber", http.MethodPost, "/api/v1/accounts/{name}/subscribers", "name", text(name))
+	if params.IdempotencyKey != nil {
+		r.header.Set("Idempotency-Key", text(*params.IdempotencyKey))
+	}
 	if err := r.setJSON(body); err != nil {
 		return nil, err
 	}
@@ -3661,8 +3678,11 @@ func (c *Client) ListSubscriptions(ctx context.Context, name string, params List
 }
 
 // CreateSubscription calls POST /api/v1/accounts/{name}/subscriptions: subscribe a subscriber to events of the vendor's skills.
-func (c *Client) CreateSubscription(ctx context.Context, name string, body CreateSubscriptionJSONRequestBody) (*Response[Subscription], error) {
+func (c *Client) CreateSubscription(ctx context.Context, name string, params CreateSubscriptionParams, body CreateSubscriptionJSONRequestBody) (*Response[Subscription], error) {
 	r := newRequest("createSubscription", http.MethodPost, "/api/v1/accounts/{name}/subscriptions", "name", text(name))
+	if params.IdempotencyKey != nil {
+		r.header.Set("Idempotency-Key", text(*params.IdempotencyKey))
+	}
 	if err := r.setJSON(body); err != nil {
 		return nil, err
 	}

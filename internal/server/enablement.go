@@ -154,6 +154,8 @@ func (s *server) disableSkill(ctx context.Context, in *struct {
 }
 
 func (s *server) setEnablement(ctx context.Context, account string, of EnabledStage, enabled bool, reason string) (*developerEnablementOut, error) {
+	ctx, cancel := writing(ctx)
+	defer cancel()
 	dev, err := s.cfg.APIs.Developer(ctx, account)
 	if err != nil {
 		return nil, err
@@ -197,6 +199,8 @@ func (s *server) enableForCustomer(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
+	ctx, cancel := writing(ctx)
+	defer cancel()
 	customer, err := s.cfg.APIs.Customer(ctx, in.Name)
 	if err != nil {
 		return nil, err
@@ -217,6 +221,8 @@ func (s *server) disableForCustomer(ctx context.Context, in *struct {
 	Reason string `query:"reason" maxLength:"1000" doc:"Why, for the log."`
 },
 ) (*customerEnablementOut, error) {
+	ctx, cancel := writing(ctx)
+	defer cancel()
 	customer, err := s.cfg.APIs.Customer(ctx, in.Name)
 	if err != nil {
 		return nil, err

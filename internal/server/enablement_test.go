@@ -4,6 +4,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -79,8 +80,7 @@ func (f *fixture) logged(t *testing.T) []string {
 	entries, _, err := f.store.ListLog(t.Context(), store.LogFilter{})
 	require.NoError(t, err)
 	var lines []string
-	for i := len(entries) - 1; i >= 0; i-- {
-		e := entries[i]
+	for _, e := range slices.Backward(entries) {
 		line := e.Actor + " " + e.Action + " " + e.Object + " " + e.Reason
 		if outcome, ok := e.Detail["outcome"].(string); ok {
 			line += " (" + outcome + ")"

@@ -24,7 +24,7 @@ type Subscription struct {
 	ID           string   `json:"id"`
 	Name         string   `json:"name"`
 	SubscriberID string   `json:"subscriber_id" doc:"Where the events go; empty in the answer to an update, which cannot change it."`
-	VendorID     string   `json:"vendor_id"`
+	VendorID     string   `json:"vendor_id" doc:"Empty in the answers to a create and an update."`
 	Events       []string `json:"events"`
 }
 
@@ -64,11 +64,19 @@ type NotificationID struct {
 	ID string `path:"id" maxLength:"255" doc:"Its ID."`
 }
 
-type subscriberOut struct{ Body Subscriber }
+type subscriberOut struct {
+	Replay
+
+	Body Subscriber
+}
 
 type subscriberListOut struct{ Body *list[Subscriber] }
 
-type subscriptionOut struct{ Body Subscription }
+type subscriptionOut struct {
+	Replay
+
+	Body Subscription
+}
 
 type subscriptionListOut struct{ Body *list[Subscription] }
 
@@ -85,7 +93,7 @@ func (s *server) registerSubscribers() {
 	register(s, operation{
 		id: "createSubscriber", method: http.MethodPost, path: path, tag: tag, role: fleet.RoleOperator, status: http.StatusCreated,
 		summary: "Make a subscriber: an SNS topic that notifications of the vendor go to",
-		text:    "The API sends an empty notification to it. It takes several of one name: after a call whose outcome is not known (in_doubt), list them before calling again.",
+		text:    "The API sends an empty notification to it. " + textOnce,
 	}, s.createSubscriber)
 	register(s, operation{
 		id: "getSubscriber", method: http.MethodGet, path: path + "/{id}", tag: tag, role: fleet.RoleViewer,
@@ -115,7 +123,7 @@ func (s *server) registerSubscriptions() {
 	register(s, operation{
 		id: "createSubscription", method: http.MethodPost, path: path, tag: tag, role: fleet.RoleOperator, status: http.StatusCreated,
 		summary: "Subscribe a subscriber to events of the vendor's skills",
-		text:    "The API takes several of one name: after a call whose outcome is not known (in_doubt), list them before calling again.",
+		text:    textOnce,
 	}, s.createSubscription)
 	register(s, operation{
 		id: "getSubscription", method: http.MethodGet, path: path + "/{id}", tag: tag, role: fleet.RoleViewer,
@@ -131,16 +139,45 @@ func (s *server) registerSubscriptions() {
 	}, s.deleteSubscription)
 }
 
+const textOnce = "A repeated call with the same Idempotency-Key answers with what the first one made; where the first one's end is not known (in_doubt) it is refused: " +
+	"list what there is, for the API takes several of one name."
+
+// createNotification makes something with the vendor's client, once for each key, and logs it.
+func (s *server) createNotification(ctx context.Context, account, noun, reason string, key Creating, body any,
+	create func(ctx context.Context, dev *apis.Developer, detail map[string]any) (notifications.Created, error),
+) (id string, again bool, err error) {
+	ctx, cancel := writing(ctx)
+	defer cancel()
+	dev, err := s.cfg.APIs.Developer(ctx, account)
+	if err != nil {
+		return "", false, err
+	}
+	once, err := key.idempotency("create "+noun, account, dev.VendorID, body)
+	if err != nil {
+		return "", false, err
+	}
+	return s.createOnce(ctx, once, func() (string, error) {
+		detail := map[string]any{"account": account, "vendor_id": dev.VendorID}
+		made, err := create(ctx, dev, detail)
+		if made.RequestID != "" {
+			detail["request_id"] = made.RequestID
+		}
+		return made.ID, s.record(ctx, noun+".create", noun+"/"+made.ID, reason, detail, err)
+	})
+}
+
 // changeNotifications does a change with the vendor's client and logs it.
 func (s *server) changeNotifications(ctx context.Context, account, action, noun, reason string,
-	change func(dev *apis.Developer, detail map[string]any) (id string, err error),
+	change func(ctx context.Context, dev *apis.Developer, detail map[string]any) (id string, err error),
 ) error {
+	ctx, cancel := writing(ctx)
+	defer cancel()
 	dev, err := s.cfg.APIs.Developer(ctx, account)
 	if err != nil {
 		return err
 	}
 	detail := map[string]any{"account": account, "vendor_id": dev.VendorID}
-	id, err := change(dev, detail)
+	id, err := change(ctx, dev, detail)
 	return s.record(ctx, noun+"."+action, noun+"/"+id, reason, detail, err)
 }
 
@@ -173,20 +210,23 @@ func (s *server) listSubscribers(ctx context.Context, in *AccountName) (*subscri
 
 func (s *server) createSubscriber(ctx context.Context, in *struct {
 	AccountName
+	Creating
 
 	Body subscriberBody
 },
 ) (*subscriberOut, error) {
-	var made notifications.Created
-	err := s.changeNotifications(ctx, in.Name, "create", "subscriber", in.Body.Reason, func(dev *apis.Developer, detail map[string]any) (id string, err error) {
-		detail["name"], detail["uri"] = in.Body.Name, in.Body.URI
-		made, err = dev.Notifications.CreateSubscriber(ctx, dev.VendorID, in.Body.params())
-		return made.ID, err
-	})
+	b := in.Body
+	id, again, err := s.createNotification(ctx, in.Name, "subscriber", b.Reason, in.Creating, b,
+		func(ctx context.Context, dev *apis.Developer, detail map[string]any) (notifications.Created, error) {
+			detail["name"], detail["uri"] = b.Name, b.URI
+			return dev.Notifications.CreateSubscriber(ctx, dev.VendorID, b.params())
+		})
 	if err != nil {
 		return nil, err
 	}
-	return in.Body.subscriber(made.ID), nil
+	out := b.subscriber(id)
+	out.Replay = replayed(again)
+	return out, nil
 }
 
 func (s *server) getSubscriber(ctx context.Context, in *struct {
@@ -212,7 +252,7 @@ func (s *server) updateSubscriber(ctx context.Context, in *struct {
 	Body subscriberBody
 },
 ) (*subscriberOut, error) {
-	err := s.changeNotifications(ctx, in.Name, "update", "subscriber", in.Body.Reason, func(dev *apis.Developer, detail map[string]any) (string, error) {
+	err := s.changeNotifications(ctx, in.Name, "update", "subscriber", in.Body.Reason, func(ctx context.Context, dev *apis.Developer, detail map[string]any) (string, error) {
 		detail["name"], detail["uri"] = in.Body.Name, in.Body.URI
 		return in.ID, dev.Notifications.UpdateSubscriber(ctx, in.ID, in.Body.params())
 	})
@@ -229,7 +269,7 @@ func (s *server) deleteSubscriber(ctx context.Context, in *struct {
 	Reason string `query:"reason" maxLength:"1000" doc:"Why, for the log."`
 },
 ) (*struct{}, error) {
-	return nil, s.changeNotifications(ctx, in.Name, "delete", "subscriber", in.Reason, func(dev *apis.Developer, _ map[string]any) (string, error) {
+	return nil, s.changeNotifications(ctx, in.Name, "delete", "subscriber", in.Reason, func(ctx context.Context, dev *apis.Developer, _ map[string]any) (string, error) {
 		return in.ID, dev.Notifications.DeleteSubscriber(ctx, in.ID)
 	})
 }
@@ -257,22 +297,23 @@ func (s *server) listSubscriptions(ctx context.Context, in *struct {
 
 func (s *server) createSubscription(ctx context.Context, in *struct {
 	AccountName
+	Creating
 
 	Body subscriptionCreate
 },
 ) (*subscriptionOut, error) {
 	b := in.Body
-	var out Subscription
-	err := s.changeNotifications(ctx, in.Name, "create", "subscription", b.Reason, func(dev *apis.Developer, detail map[string]any) (string, error) {
-		detail["name"], detail["events"], detail["subscriber_id"] = b.Name, b.Events, b.SubscriberID
-		made, err := dev.Notifications.CreateSubscription(ctx, dev.VendorID, b.SubscriberID, notifications.SubscriptionParams{Name: b.Name, Events: b.Events})
-		out = Subscription{ID: made.ID, Name: b.Name, SubscriberID: b.SubscriberID, VendorID: dev.VendorID, Events: b.Events}
-		return made.ID, err
-	})
+	out := Subscription{Name: b.Name, SubscriberID: b.SubscriberID, Events: b.Events}
+	id, again, err := s.createNotification(ctx, in.Name, "subscription", b.Reason, in.Creating, b,
+		func(ctx context.Context, dev *apis.Developer, detail map[string]any) (notifications.Created, error) {
+			detail["name"], detail["events"], detail["subscriber_id"] = b.Name, b.Events, b.SubscriberID
+			return dev.Notifications.CreateSubscription(ctx, dev.VendorID, b.SubscriberID, notifications.SubscriptionParams{Name: b.Name, Events: b.Events})
+		})
 	if err != nil {
 		return nil, err
 	}
-	return &subscriptionOut{Body: out}, nil
+	out.ID = id
+	return &subscriptionOut{Replay: replayed(again), Body: out}, nil
 }
 
 func (s *server) getSubscription(ctx context.Context, in *struct {
@@ -300,9 +341,8 @@ func (s *server) updateSubscription(ctx context.Context, in *struct {
 ) (*subscriptionOut, error) {
 	b := in.Body
 	out := Subscription{ID: in.ID, Name: b.Name, Events: b.Events}
-	err := s.changeNotifications(ctx, in.Name, "update", "subscription", b.Reason, func(dev *apis.Developer, detail map[string]any) (string, error) {
+	err := s.changeNotifications(ctx, in.Name, "update", "subscription", b.Reason, func(ctx context.Context, dev *apis.Developer, detail map[string]any) (string, error) {
 		detail["name"], detail["events"] = b.Name, b.Events
-		out.VendorID = dev.VendorID
 		return in.ID, dev.Notifications.UpdateSubscription(ctx, in.ID, notifications.SubscriptionParams{Name: b.Name, Events: b.Events})
 	})
 	if err != nil {
@@ -318,7 +358,7 @@ func (s *server) deleteSubscription(ctx context.Context, in *struct {
 	Reason string `query:"reason" maxLength:"1000" doc:"Why, for the log."`
 },
 ) (*struct{}, error) {
-	return nil, s.changeNotifications(ctx, in.Name, "delete", "subscription", in.Reason, func(dev *apis.Developer, _ map[string]any) (string, error) {
+	return nil, s.changeNotifications(ctx, in.Name, "delete", "subscription", in.Reason, func(ctx context.Context, dev *apis.Developer, _ map[string]any) (string, error) {
 		return in.ID, dev.Notifications.DeleteSubscription(ctx, in.ID)
 	})
 }

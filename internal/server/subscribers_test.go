@@ -42,9 +42,9 @@ func TestSubscribersAndSubscriptions(t *testing.T) {
 		{"PUT", "subscribers/r1", subscribing, 200, made, `subscribers/r1 {"name":"ours","endpoint":{"uri":"arn:t","authorization":{"type":"AWS_IAM","arn":"arn:r"}}}`},
 		{"DELETE", "subscribers/r1?reason=why", "", 204, "", "subscribers/r1"},
 		{"GET", "subscriptions?subscriber=r1", "", 200, `{"items":[` + two + `],"next_cursor":""}`, "subscriptions?maxResults=50&subscriberId=r1&vendorId=M2VENDOR"},
-		{"POST", "subscriptions", subscription, 201, two, `subscriptions {"name":"builds","events":["A.B"],"vendorId":"M2VENDOR","subscriberId":"r1"}`},
+		{"POST", "subscriptions", subscription, 201, strings.Replace(two, `"M2VENDOR"`, `""`, 1), `subscriptions {"name":"builds","events":["A.B"],"vendorId":"M2VENDOR","subscriberId":"r1"}`},
 		{"GET", "subscriptions/n1", "", 200, two, "subscriptions/n1"},
-		{"PUT", "subscriptions/n1", `{"name":"builds","events":["A.B"],"reason":"why"}`, 200, strings.Replace(two, `"r1"`, `""`, 1), `subscriptions/n1 {"name":"builds","events":["A.B"]}`},
+		{"PUT", "subscriptions/n1", `{"name":"builds","events":["A.B"],"reason":"why"}`, 200, strings.NewReplacer(`"r1"`, `""`, `"M2VENDOR"`, `""`).Replace(two), `subscriptions/n1 {"name":"builds","events":["A.B"]}`},
 		{"DELETE", "subscriptions/n1?reason=why", "", 204, "", "subscriptions/n1"},
 	} {
 		t.Run(tt.method+" "+tt.path, func(t *testing.T) {
@@ -66,6 +66,28 @@ func TestSubscribersAndSubscriptions(t *testing.T) {
 		"operator subscriber.create subscriber/r1 why", "operator subscriber.update subscriber/r1 why", "operator subscriber.delete subscriber/r1 why",
 		"operator subscription.create subscription/n1 why", "operator subscription.update subscription/n1 why", "operator subscription.delete subscription/n1 why",
 	}, f.logged(t))
+}
+
+func TestARepeatedCreateAnswersWithWhatTheFirstOneMade(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	a := newAmazon(t, f, map[string]string{
+		"POST " + events + "subscribers": "201 " + events + "subscribers/r1 ", "POST " + events + "subscriptions": "500 - {}",
+	})
+	for i := range 2 {
+		got := f.call(t, "operator", http.MethodPost, "/api/v1/accounts/acme/subscribers", reading(subscribing), "Idempotency-Key", "k1")
+		require.Equal(t, 201, got.status, got.body)
+		require.Contains(t, got.body, `"id":"r1"`)
+		require.Equal(t, i == 1, got.header.Get("Idempotency-Replayed") == "true")
+	}
+	require.Len(t, a.seen(), 1)
+	got := f.call(t, "operator", http.MethodPost, "/api/v1/accounts/acme/subscriptions", reading(subscription), "Idempotency-Key", "k1")
+	require.Equal(t, 422, got.status, "a key is that of one request: %s", got.body)
+	for _, want := range []int{502, 409} {
+		got = f.call(t, "operator", http.MethodPost, "/api/v1/accounts/acme/subscriptions", reading(subscription), "Idempotency-Key", "k2")
+		require.Equal(t, want, got.status, got.body)
+	}
+	require.Len(t, a.seen(), 2, "what may have been made is not made again")
 }
 
 func TestRefusalsOfNotifications(t *testing.T) {
