@@ -51,13 +51,35 @@ type serverTime struct {
 	vacuum time.Duration // of autovacuum, which comes by the clock
 }
 
-func (t serverTime) since(before serverTime) serverTime {
-	return serverTime{work: t.work - before.work, vacuum: t.vacuum - before.vacuum}
+// serverTimes is what the server's processes have used at one moment.
+type serverTimes struct {
+	own    map[int]time.Duration // by process
+	vacuum map[int]bool          // those that are autovacuum's
+	ended  time.Duration         // of all that have ended
 }
 
-// cpu is the processor time of all the server's processes (Linux only). Those that
-// end while fleetd keeps its connections are autovacuum's.
-func (d *database) cpu() (t serverTime) {
+// since is what was used since before. What ends while fleetd keeps its connections is
+// autovacuum's.
+func (t serverTimes) since(before serverTimes) serverTime {
+	used := serverTime{vacuum: t.ended - before.ended}
+	for pid, own := range t.own {
+		if t.vacuum[pid] {
+			used.vacuum += own - before.own[pid]
+		} else {
+			used.work += own - before.own[pid]
+		}
+	}
+	for pid, own := range before.own {
+		if _, lives := t.own[pid]; !lives {
+			used.vacuum -= own
+		}
+	}
+	return used
+}
+
+// cpu is the processor time of all the server's processes (Linux only).
+func (d *database) cpu() serverTimes {
+	t := serverTimes{own: map[int]time.Duration{}, vacuum: map[int]bool{}}
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
 		return t
@@ -71,12 +93,9 @@ func (d *database) cpu() (t serverTime) {
 		switch {
 		case !ok:
 		case pid == d.pid:
-			t.work += s.own
-			t.vacuum += s.ended
-		case s.parent == d.pid && isVacuum(pid):
-			t.vacuum += s.own
+			t.own[pid], t.ended = s.own, s.ended
 		case s.parent == d.pid:
-			t.work += s.own
+			t.own[pid], t.vacuum[pid] = s.own, isVacuum(pid)
 		}
 	}
 	return t

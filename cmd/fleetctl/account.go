@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"fleetd/internal/client"
+	"fleetd/internal/fleet"
 )
 
 func newAccount(p *program) *cobra.Command {
@@ -32,6 +33,7 @@ func accountColumns(p *program) []column[client.Account] {
 		{head: "burst", text: func(a client.Account) string { return number(a.Budget.Burst) }, wide: true, right: true},
 		{head: "region", text: func(a client.Account) string { return a.Region }},
 		{head: "link_mode", text: func(a client.Account) string { return a.LinkMode }},
+		{head: "countries", text: func(a client.Account) string { return strings.Join(a.Countries, " ") }, wide: true},
 		{head: "api_url", text: func(a client.Account) string { return a.APIURL }, wide: true},
 		{head: "token_url", text: func(a client.Account) string { return a.TokenURL }, wide: true},
 		{head: "client_id", text: func(a client.Account) string { return a.ClientID }, wide: true},
@@ -110,6 +112,7 @@ func (p *program) showAccount(w io.Writer, a client.Account) {
 		f.add("Refused", "the API pushes back until %s (in %s)", p.when(*until), span(until.Sub(p.now())))
 	}
 	f.add("Linking", "%s", joinNonEmpty(", codes from ", a.LinkMode, a.CodeURL))
+	f.add("Countries", "%s", strings.Join(a.Countries, ", "))
 	f.add("Redirects", "%s", strings.Join(a.RedirectURIs, "\n"))
 	f.add("Protected", "%s", strings.Join(a.ProtectedSkills, "\n"))
 	f.add("Created", "%s", p.whenAndAge(a.CreatedAt))
@@ -122,7 +125,9 @@ func (p *program) showAccount(w io.Writer, a client.Account) {
 func newAccountCheck(p *program) *cobra.Command {
 	var name string
 	return &cobra.Command{
-		Use: "check NAME", Short: "Try an account's credentials and API; writes nothing", Args: oneArg("NAME", &name),
+		Use: "check NAME", Short: "Try an account's credentials and what each opens; writes nothing", Args: oneArg("NAME", &name),
+		Long: `Try an account's credentials and what each opens; nothing is written. The exit code is 1 where unit management does not
+work: a credential beside the enterprise one that is not set, or fails, is said and does not count.`,
 		ValidArgsFunction: p.completeAccounts,
 		RunE: p.do(func(ctx context.Context) error {
 			api, err := p.api()
@@ -141,12 +146,15 @@ func newAccountCheck(p *program) *cobra.Command {
 				{head: "token_message", text: func(c client.AccountCheck) string { return c.Token.Message }},
 				{head: "api_ok", text: func(c client.AccountCheck) string { return fmt.Sprint(c.API.OK) }},
 				{head: "api_message", text: func(c client.AccountCheck) string { return c.API.Message }},
+				{head: "developer", text: func(c client.AccountCheck) string { return credentialResult(c, fleet.CredentialDeveloper) }},
+				{head: "customer", text: func(c client.AccountCheck) string { return credentialResult(c, fleet.CredentialCustomer) }},
 			}
 			err = printOne(p, columns, c, r.Raw, func(w io.Writer) {
 				var f facts
 				f.add("Account", "%s", c.Account)
 				f.add("Token", "%s", p.checkStep(c.Token))
 				f.add("API", "%s", p.checkStep(c.API))
+				p.addCredentials(&f, c.Credentials)
 				f.write(w)
 			})
 			if err == nil && !c.OK {
@@ -162,6 +170,40 @@ func (p *program) checkStep(s client.CheckStep) string {
 		return joinNonEmpty(": ", "ok", s.Message)
 	}
 	return joinNonEmpty(": ", "FAILED", s.Message)
+}
+
+// addCredentials adds what each credential beside the enterprise one can do.
+func (p *program) addCredentials(f *facts, credentials []client.CredentialCheck) {
+	for _, c := range credentials {
+		if c.Kind == string(fleet.CredentialEnterprise) {
+			continue
+		}
+		if !c.Set {
+			f.add(title(c.Kind), "not set")
+			continue
+		}
+		lines := []string{"token  " + p.checkStep(c.Token)}
+		for _, can := range c.Can {
+			lines = append(lines, can.What+"  "+p.checkStep(client.CheckStep{OK: can.OK, Message: can.Message}))
+		}
+		f.add(title(c.Kind), "%s", strings.Join(lines, "\n"))
+	}
+}
+
+// credentialResult is what came of one credential, in a word.
+func credentialResult(c client.AccountCheck, kind fleet.CredentialKind) string {
+	for _, cred := range c.Credentials {
+		switch {
+		case cred.Kind != string(kind):
+		case !cred.Set:
+			return "not_set"
+		case cred.OK:
+			return "ok"
+		default:
+			return "failed"
+		}
+	}
+	return ""
 }
 
 func newAccountDelete(p *program) *cobra.Command {
@@ -200,6 +242,10 @@ func declined(err error) error {
 		return err
 	}
 	return &codeError{code: exitError, msg: "nothing was done"}
+}
+
+func forceFlag(cmd *cobra.Command, dst *bool) {
+	cmd.Flags().BoolVar(dst, "force", false, "go on in spite of a failed check of the skill; needs --reason")
 }
 
 func reasonFlag(cmd *cobra.Command, dst *string) {

@@ -32,6 +32,7 @@ type accountOptions struct {
 	codeURL          string
 	redirectURIs     []string
 	protectedSkills  []string
+	countries        []string
 	reason           string
 	idempotencyKey   string
 
@@ -65,6 +66,7 @@ func (o *accountOptions) flags(cmd *cobra.Command) {
 	fs.StringVar(&o.codeURL, "code-url", "", "where link mode codes asks for one authorization code a write")
 	fs.StringArrayVar(&o.redirectURIs, "redirect-uri", nil, "redirect URI that codes may be for; repeatable, the first is the one sent")
 	fs.StringArrayVar(&o.protectedSkills, "protected-skill", nil, "skill ID that rollouts must leave alone; repeatable")
+	fs.StringArrayVar(&o.countries, "country", nil, "country that homes are in, ISO 3166 like US; repeatable, skills are checked to be distributed there")
 	reasonFlag(cmd, &o.reason)
 	complete(cmd, "region", regions()...)
 	complete(cmd, "link-mode", linkModes()...)
@@ -81,6 +83,9 @@ func (o *accountOptions) check() error {
 	}
 	if err := checkBudget(o.changed, o.rate, o.burst); err != nil {
 		return err
+	}
+	if _, err := fleet.ParseCountries("--country", *replacement(o.countries)); err != nil {
+		return asFlag("--country", err)
 	}
 	if o.region != "" && o.apiURL != "" {
 		return usagef("--region and --api-url exclude each other: a region is a known API URL")
@@ -161,7 +166,7 @@ func (o *accountOptions) create(ctx context.Context) error {
 		Region: ref(client.AccountCreateRegion(o.region)), APIURL: ref(o.apiURL), TokenURL: ref(o.tokenURL),
 		Rate: ref(o.rate), Burst: ref(o.burst),
 		LinkMode: ref(client.AccountCreateLinkMode(o.linkMode)), CodeURL: ref(o.codeURL),
-		RedirectURIs: list(o.redirectURIs), ProtectedSkills: list(o.protectedSkills), Reason: ref(o.reason),
+		RedirectURIs: list(o.redirectURIs), ProtectedSkills: list(o.protectedSkills), Countries: list(o.countries), Reason: ref(o.reason),
 	}
 	r, err := api.CreateAccount(ctx, client.CreateAccountParams{IdempotencyKey: ref(key(o.idempotencyKey))}, body)
 	if err != nil {
@@ -179,7 +184,8 @@ func newAccountSet(p *program) *cobra.Command {
 		Use: "set NAME", Short: "Change an account; what is not named stays as it is", Args: oneArg("NAME", &o.name),
 		ValidArgsFunction: p.completeAccounts,
 		Long: `Change an account; what is not named stays as it is. A new rate is obeyed at once. New credentials put an
-account that is unauthorized back to work. An empty --redirect-uri or --protected-skill clears the list.`,
+account that is unauthorized back to work. An empty --redirect-uri, --protected-skill
+or --country clears the list.`,
 		Example: `  fleetctl account set acme --rate 50
   fleetctl account set acme --refresh-token-file token`,
 		RunE: p.do(o.set),
@@ -220,6 +226,9 @@ func (o *accountOptions) set(ctx context.Context) error {
 	if o.changed("protected-skill") {
 		body.ProtectedSkills = replacement(o.protectedSkills)
 	}
+	if o.changed("country") {
+		body.Countries = replacement(o.countries)
+	}
 	r, err := api.SetAccount(ctx, o.name, body)
 	if err != nil {
 		return err
@@ -232,7 +241,7 @@ func (o *accountOptions) set(ctx context.Context) error {
 func accountSetFlags() []string {
 	return []string{
 		"client-id", "client-secret-file", "refresh-token-file", "region", "api-url", "token-url",
-		"rate", "burst", "link-mode", "code-url", "redirect-uri", "protected-skill",
+		"rate", "burst", "link-mode", "code-url", "redirect-uri", "protected-skill", "country",
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -24,6 +25,8 @@ type driftRepairOptions struct {
 	watch   bool
 	timeout time.Duration
 	yes     bool
+	paused  bool
+	force   bool
 	key     string
 }
 
@@ -35,8 +38,11 @@ func newDriftRepair(p *program) *cobra.Command {
 with --yes, or where stdin is not a terminal. What is desired is enabled; what is unexpected is disabled.
 
 Left alone are ignored findings, homes that are occupied or linked, that the last audit could not see whole, or that
-a rollout of the skill has. The guardrails are those of each rollout: --canary homes go first, then waves, with
---soak between them; a rollout halts when more than --max-failures homes fail; writes leave inside --window only.`,
+a rollout of the skill has. Each skill is checked first (see fleetctl skill check), and a check that fails stops all of
+it: --force with a --reason goes on all the same.
+
+The guardrails are those of each rollout: --canary homes go first, then waves, with --soak between them; a rollout halts
+when more than --max-failures homes fail; writes leave inside --window only.`,
 		Example: `  fleetctl drift repair --account acme --kind missing --dry-run
   fleetctl drift repair --account acme --property maple-court --canary 5 --yes --watch --reason "ticket 4711"`,
 		RunE: p.do(o.run),
@@ -47,6 +53,8 @@ a rollout of the skill has. The guardrails are those of each rollout: --canary h
 	cmd.Flags().BoolVarP(&o.watch, "watch", "w", false, "watch the rollouts to their end, one after the other")
 	cmd.Flags().DurationVar(&o.timeout, "timeout", 0, "with --watch: stop watching after this long, with exit code 8")
 	cmd.Flags().BoolVarP(&o.yes, "yes", "y", false, "do not ask")
+	cmd.Flags().BoolVar(&o.paused, "paused", false, "prepare the rollouts: release nothing until each is resumed")
+	forceFlag(cmd, &o.force)
 	keyFlag(cmd.Flags(), &o.key)
 	return cmd
 }
@@ -90,6 +98,12 @@ func (o *driftRepairOptions) request() (client.RepairBody, error) {
 	if o.dryRun && o.watch {
 		return none, usagef("--dry-run and --watch exclude each other: a dry run makes nothing to watch")
 	}
+	if o.paused && o.watch {
+		return none, usagef("--paused and --watch exclude each other: nothing happens until the rollouts are resumed")
+	}
+	if err := needReason(o.force, o.reason); err != nil {
+		return none, err
+	}
 	if err := o.driftFilter.check(); err != nil {
 		return none, err
 	}
@@ -103,6 +117,7 @@ func (o *driftRepairOptions) request() (client.RepairBody, error) {
 		Canary: ref(o.canary), Waves: list(o.waves), Soak: ref(o.soak), MaxFailures: ref(o.maxFailures),
 		Window: ref(o.window), Timezone: ref(o.timezone), StartAt: start, VerifyTimeout: ref(o.verifyTimeout),
 		ObservationMaxAge: ref(o.observationMaxAge), Weight: ref(o.weight), Reason: ref(o.reason),
+		Paused: ref(o.paused), Force: ref(o.force),
 	}, err
 }
 
@@ -142,8 +157,8 @@ func (o *driftRepairOptions) showAndAsk(ctx context.Context, api *client.Client,
 	aside := *o.p
 	aside.stdout = o.p.stderr // stdout is for what was created
 	aside.showRepairPlan(o.p.stderr, r.Value)
-	if o.yes {
-		return false, nil
+	if o.yes || slices.ContainsFunc(r.Value.Plans, func(p client.Plan) bool { return blocked(p.Preflight, o.force) }) {
+		return false, nil // where a check stands in the way, the server refuses it, and says why
 	}
 	question := fmt.Sprintf("Repair %s by %s?", things(r.Value.Targets, "finding"), things(int64(len(r.Value.Plans)), "rollout"))
 	if ok, err := o.p.confirm(ctx, question); err != nil || !ok {

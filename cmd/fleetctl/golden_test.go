@@ -28,6 +28,11 @@ func TestGoldenOutputs(t *testing.T) {
 		{"unit_show", "GET /units/unit-0001", "unit", "unit show unit-0001"},
 		{"rollout_plan", "POST /rollouts/plan", "plan", "rollout plan enable --account acme --skill amzn1.ask.skill.x --select property=maple-court"},
 		{"rollout_plan_nothing", "POST /rollouts/plan", "plan_nothing", "rollout plan enable --account acme --skill amzn1.ask.skill.x --select all"},
+		{"rollout_plan_checked", "POST /rollouts/plan", "plan_checked", "rollout plan enable --account acme --skill amzn1.ask.skill.x --select all"},
+		{"rollout_plan_blocked", "POST /rollouts/plan", "plan_blocked", "rollout plan enable --account acme --skill amzn1.ask.skill.x --select all"},
+		{"rollout_show_forced", "GET /rollouts/r7k2", "rollout_forced", "rollout show r7k2"},
+		{"skill_check", "POST /accounts/acme/skills/amzn1.ask.skill.x/check", "preflight_warn", "skill check amzn1.ask.skill.x --account acme"},
+		{"skill_check_none", "POST /accounts/acme/skills/amzn1.ask.skill.x/check", "preflight_none", "skill check amzn1.ask.skill.x --account acme"},
 		{"rollout_list", "GET /rollouts", "rollouts", "rollout list"},
 		{"rollout_show", "GET /rollouts/r7k2", "rollout", "rollout show r7k2"},
 		{"rollout_show_succeeded", "GET /rollouts/r7k2", "rollout_succeeded", "rollout show r7k2"},
@@ -86,7 +91,7 @@ func TestGoldenOutputs(t *testing.T) {
 func TestGoldenHelp(t *testing.T) {
 	t.Parallel()
 	for _, args := range []string{
-		"", "account", "account create", "account credential", "account credential set", "unit import", "rollout", "rollout create", "rollout watch",
+		"", "account", "account create", "account credential", "account credential set", "account check", "account set", "skill check", "unit import", "rollout", "rollout create", "rollout watch",
 		"audit", "audit run", "audit schedule set", "drift", "drift list", "drift repair", "drift ignore", "drift unignore", "desired", "desired apply", "context set",
 	} {
 		t.Run(args, func(t *testing.T) {

@@ -21,6 +21,8 @@ type rolloutCreateOptions struct {
 	watch   bool
 	timeout time.Duration
 	yes     bool
+	paused  bool
+	force   bool
 	key     string
 }
 
@@ -30,6 +32,9 @@ func newRolloutCreate(p *program) *cobra.Command {
 		Use: "create enable|disable", Args: o.args,
 		Short: "Show the plan, ask, and start a rollout",
 		Long: "Show the plan, ask, and start a rollout. Without a terminal to ask on, --yes is required.\n\n" + guardrailsHelp + `
+
+What stands in the way of the skill is checked first (see fleetctl skill check), and a check that fails stops it: --force
+with a --reason goes on all the same. With --paused the rollout is prepared, and nothing is released until it is resumed.
 
 A repeated call with the same --idempotency-key and the same request creates one rollout.`,
 		Example: `  fleetctl rollout create enable --account acme --skill amzn1.ask.skill.x --select property=maple-court --watch
@@ -41,6 +46,8 @@ A repeated call with the same --idempotency-key and the same request creates one
 	cmd.Flags().BoolVarP(&o.watch, "watch", "w", false, "watch the rollout to its end")
 	cmd.Flags().DurationVar(&o.timeout, "timeout", 0, "with --watch: stop watching after this long, with exit code 8")
 	cmd.Flags().BoolVarP(&o.yes, "yes", "y", false, "do not ask")
+	cmd.Flags().BoolVar(&o.paused, "paused", false, "prepare it: release nothing until it is resumed")
+	forceFlag(cmd, &o.force)
 	keyFlag(cmd.Flags(), &o.key)
 	return cmd
 }
@@ -49,10 +56,17 @@ func (o *rolloutCreateOptions) run(ctx context.Context) error {
 	if o.timeout < 0 || (o.timeout > 0 && !o.watch) {
 		return usagef("--timeout is how long to watch: give it with --watch, and above 0")
 	}
+	if o.paused && o.watch {
+		return usagef("--paused and --watch exclude each other: nothing happens until it is resumed")
+	}
+	if err := needReason(o.force, o.reason); err != nil {
+		return err
+	}
 	body, err := o.request()
 	if err != nil {
 		return err
 	}
+	body.Paused, body.Force = ref(o.paused), ref(o.force)
 	ask := !o.yes
 	if ask && !o.p.canAsk() {
 		return usagef("stdin is not a terminal, so nobody can confirm: look at `fleetctl rollout plan`, then add --yes")
@@ -80,7 +94,11 @@ func (o *rolloutCreateOptions) run(ctx context.Context) error {
 		return w.run(ctx)
 	}
 	return printOne(o.p, rolloutColumns(o.p), r.Value, r.Raw, func(w io.Writer) {
-		_, _ = fmt.Fprintf(w, "rollout %s created\n", clean(r.Value.ID))
+		_, _ = fmt.Fprintf(w, "rollout %s created%s\n", clean(r.Value.ID), mark(o.paused, ", paused"))
+		if o.paused {
+			o.p.note("Begin: fleetctl rollout resume %s", r.Value.ID)
+			return
+		}
 		o.p.note("Watch it: fleetctl rollout watch %s", r.Value.ID)
 	})
 }
@@ -100,7 +118,7 @@ func (o *rolloutCreateOptions) showAndAsk(ctx context.Context, api *client.Clien
 	aside.stdout = o.p.stderr // stdout is for what was created
 	aside.showPlan(o.p.stderr, plan.Value)
 	_, _ = fmt.Fprintln(o.p.stderr)
-	if !ask {
+	if !ask || blocked(plan.Value.Preflight, o.force) { // the server refuses it, and says why
 		return nil
 	}
 	question := fmt.Sprintf("%s %s in %s?", title(o.action), o.skill, things(changes(plan.Value), "home"))

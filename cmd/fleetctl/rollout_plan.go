@@ -22,8 +22,8 @@ func newRolloutPlan(p *program) *cobra.Command {
 	o := &rolloutPlanOptions{rolloutSpec: rolloutSpec{p: p}}
 	cmd := &cobra.Command{
 		Use: "plan enable|disable", Args: o.args,
-		Short:     "Show what a rollout would do and cost; send nothing",
-		Long:      "Show what a rollout would do and cost: nothing is created and nothing is sent.\n\n" + guardrailsHelp,
+		Short:     "Show what a rollout would do and cost; write nothing",
+		Long:      "Show what a rollout would do and cost: nothing is created, and no home is asked or written to. What stands in the way of the skill is checked\nas `fleetctl skill check` does.\n\n" + guardrailsHelp,
 		Example:   `  fleetctl rollout plan enable --account acme --skill amzn1.ask.skill.x --select property=maple-court --canary 10 --wave 10%`,
 		ValidArgs: []string{"enable", "disable"},
 		RunE:      p.do(o.run),
@@ -75,6 +75,7 @@ func planColumns() []column[client.Plan] {
 		n("requests", func(p client.Plan) int64 { return p.Price.Requests }),
 		{head: "minutes", text: func(p client.Plan) string { return fmt.Sprintf("%.1f", p.Price.Minutes) }, right: true},
 		{head: "starts_at", text: func(p client.Plan) string { return stamp(p.StartsAt) }},
+		{head: "preflight", text: func(p client.Plan) string { return preflightResult(p.Preflight) }},
 	}
 }
 
@@ -92,6 +93,7 @@ func (p *program) showPlan(w io.Writer, plan client.Plan) {
 		f.add("Starts", "at once")
 	}
 	f.add("Properties", "%s", propertiesText(plan))
+	f.add("Preflight", "%s", preflightText(plan.Preflight))
 	f.write(w)
 	for _, warning := range plan.Warnings {
 		_, _ = fmt.Fprintf(w, "%s %s\n", p.paint(p.stdout, yellow, "warning:"), clean(warning))

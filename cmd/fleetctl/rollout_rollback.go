@@ -22,6 +22,7 @@ type rolloutRollbackOptions struct {
 	watch           bool
 	timeout         time.Duration
 	yes             bool
+	paused          bool
 	key             string
 }
 
@@ -44,6 +45,7 @@ reason changed_since. A rollback can be rolled back too. On a terminal the plan 
 	cmd.Flags().BoolVarP(&o.watch, "watch", "w", false, "watch the rollback to its end")
 	cmd.Flags().DurationVar(&o.timeout, "timeout", 0, "with --watch: stop watching after this long, with exit code 8")
 	cmd.Flags().BoolVarP(&o.yes, "yes", "y", false, "do not ask")
+	cmd.Flags().BoolVar(&o.paused, "paused", false, "prepare it: release nothing until it is resumed")
 	keyFlag(cmd.Flags(), &o.key)
 	return cmd
 }
@@ -109,6 +111,8 @@ func (o *rolloutRollbackOptions) request() (client.RollbackBody, error) {
 	switch {
 	case o.timeout < 0 || (o.timeout > 0 && !o.watch):
 		return none, usagef("--timeout is how long to watch: give it with --watch, and above 0")
+	case o.paused && o.watch:
+		return none, usagef("--paused and --watch exclude each other: nothing happens until it is resumed")
 	case o.dryRun && o.watch:
 		return none, usagef("--dry-run and --watch exclude each other: a dry run makes nothing to watch")
 	case o.observationMaxAge != "":
@@ -121,6 +125,6 @@ func (o *rolloutRollbackOptions) request() (client.RollbackBody, error) {
 	return client.RollbackBody{
 		Canary: ref(o.canary), Waves: list(o.waves), Soak: ref(o.soak), MaxFailures: ref(o.maxFailures),
 		Window: ref(o.window), Timezone: ref(o.timezone), StartAt: start, VerifyTimeout: ref(o.verifyTimeout),
-		IncludeOccupied: ref(o.includeOccupied), Weight: ref(o.weight), Reason: ref(o.reason),
+		IncludeOccupied: ref(o.includeOccupied), Weight: ref(o.weight), Reason: ref(o.reason), Paused: ref(o.paused),
 	}, err
 }

@@ -50,6 +50,7 @@ func (p *program) showRollout(w io.Writer, r client.Rollout) {
 	f.add("ETA", "%s", p.etaText(r))
 	f.add("Created", "%s by %s%s", p.whenAndAge(r.CreatedAt), r.CreatedBy, prefixed(": ", r.Reason))
 	f.add("Origin", "%s", r.Origin)
+	f.add("Preflight", "%s", preflightText(r.Preflight))
 	if r.StartedAt != nil {
 		f.add("Started", "%s", p.whenAndAge(*r.StartedAt))
 	}

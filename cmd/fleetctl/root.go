@@ -66,7 +66,7 @@ Exit codes: 0 done; 1 error; 2 usage; 3 a difference was found; 4 not authentica
 	root.SetErr(p.stderr)
 	root.AddGroup(&cobra.Group{ID: "fleet", Title: "fleet"}, &cobra.Group{ID: "access", Title: "access"})
 	root.AddCommand(
-		newAccount(p), newUnit(p), newRollout(p), newAudit(p), newDrift(p), newDesired(p),
+		newAccount(p), newUnit(p), newRollout(p), newAudit(p), newDrift(p), newDesired(p), newSkill(p), newEvent(p),
 		newLog(p), newToken(p), newContext(p),
 		newVersion(p),
 	)

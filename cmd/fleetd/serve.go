@@ -44,6 +44,8 @@ func newServe(serve serveFunc) *cobra.Command {
 	f.IntVar(&s.app.MaxInFlight, "max-in-flight", app.DefaultMaxInFlight, "targets of one account under way at once in this process, 1 to 10000")
 	f.StringVar(&s.app.AuditSchedule, "audit-schedule", "", "when audits begin, for accounts without a schedule of their own: a cron expression such as '0 2 * * *' (empty: never)")
 	f.StringVar(&s.app.AuditTimezone, "audit-timezone", "UTC", "time zone of --audit-schedule, such as America/New_York")
+	f.StringVar(&s.app.SNSCertOrigin, "sns-cert-origin", "", "where else than at Amazon certificates of event messages may be, such as http://127.0.0.1:8090 of fleetsim (empty: nowhere)")
+	f.StringVar(&s.app.SNSCAFile, "sns-ca-file", "", "certificates in PEM that those of --sns-cert-origin must chain to")
 	f.BoolVar(&migrate, "migrate", true, "migrate the database first; false: refuse to start on an old one")
 	f.DurationVar(&s.app.ShutdownTimeout, "shutdown-timeout", app.DefaultShutdownTimeout, "how long work under way is waited for when stopping")
 	return cmd

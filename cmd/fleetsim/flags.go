@@ -38,7 +38,7 @@ func parse(env func(string) (string, bool), stdout io.Writer, args []string) (op
 	fs.IntVar(&cfg.Properties, "properties", cfg.Properties, "`number` of properties the homes are spread over")
 	fs.IntVar(&cfg.Occupied, "occupied", 0, "`number` of homes that are occupied or linked; writes to them are answered 403")
 	fs.BoolVar(&cfg.OccupiedWritable, "occupied-writable", false, "let writes to occupied homes through")
-	fs.Float64Var(&cfg.RPS, "rps", cfg.RPS, "true rate limit of the API in `requests` a second; 0 is none")
+	fs.Float64Var(&cfg.RPS, "rps", cfg.RPS, "true rate limit of each LWA client at each API in `requests` a second; 0 is none")
 	fs.IntVar(&cfg.Burst, "burst", 0, "`requests` that may come at once; 0 is a tenth of --rps, at least 1")
 	fs.StringVar((*string)(&cfg.RetryAfter), "retry-after", string(cfg.RetryAfter), "Retry-After of a 429: none, seconds or date (`form`)")
 	fs.DurationVar(&cfg.Latency, "latency", 0, "`time` an answer takes")
@@ -57,9 +57,14 @@ func parse(env func(string) (string, bool), stdout io.Writer, args []string) (op
 	fs.BoolVar(&cfg.DelegatedLinking, "delegated-linking", false, "link what is enabled without an accountLinkRequest")
 	fs.Var(list{&enabled}, "enabled", "`ID[@stage]` of a skill that every home has at the start; may be repeated or comma-separated")
 	fs.IntVar(&cfg.SkillsPerUnit, "skills-per-unit", 0, "`number` of skills that every home has at the start besides, live: amzn1.ask.skill.base-01 and on")
-	fs.StringVar(&cfg.Accounts[0].ClientID, "client-id", cfg.Accounts[0].ClientID, "LWA client `ID`")
-	fs.StringVar(&cfg.Accounts[0].ClientSecret, "client-secret", cfg.Accounts[0].ClientSecret, "LWA client `secret`, a made-up one")
-	fs.StringVar(&cfg.Accounts[0].RefreshToken, "refresh-token", cfg.Accounts[0].RefreshToken, "refresh `token`, a made-up one")
+	fs.DurationVar(&cfg.BuildDelay, "build-delay", cfg.BuildDelay, "`time` a skill manifest builds")
+	fs.Var(list{&cfg.Published}, "published", "`ID` of a skill that the developer published before the start; may be repeated or comma-separated")
+	clientFlags(fs, &cfg.Accounts[0], "", "")
+	clientFlags(fs, &cfg.Accounts[1], "developer-", " of the developer")
+	fs.StringVar(&cfg.Accounts[1].VendorID, "vendor-id", cfg.Accounts[1].VendorID, "vendor `ID` of the developer")
+	clientFlags(fs, &cfg.Accounts[2], "customer-", " of the customer")
+	fs.StringVar(&cfg.Accounts[2].Region, "customer-region", cfg.Accounts[2].Region, "`region` that the customer is registered in: na, eu or fe")
+	fs.DurationVar(&cfg.HookRetryDelay, "hook-retry-delay", cfg.HookRetryDelay, "`time` after which a failed delivery to a hook is tried again, three times")
 	fs.IntVar(&cfg.HistoryCap, "history", cfg.HistoryCap, "`requests` that the history remembers; the counters are of all")
 
 	if err := fs.Parse(args); err != nil {
@@ -79,6 +84,13 @@ func parse(env func(string) (string, bool), stdout io.Writer, args []string) (op
 		return options{}, &usageError{err}
 	}
 	return opts, nil
+}
+
+// clientFlags are the flags of one LWA client.
+func clientFlags(fs *flag.FlagSet, a *simulator.Account, prefix, whose string) {
+	fs.StringVar(&a.ClientID, prefix+"client-id", a.ClientID, "LWA client `ID`"+whose)
+	fs.StringVar(&a.ClientSecret, prefix+"client-secret", a.ClientSecret, "LWA client `secret`"+whose+", a made-up one")
+	fs.StringVar(&a.RefreshToken, prefix+"refresh-token", a.RefreshToken, "refresh `token`"+whose+", a made-up one")
 }
 
 // fromEnv sets the flags that were not given and have an environment name that is set.
@@ -126,8 +138,9 @@ func finish(cfg *simulator.Config, preset string, faults, enabled []string) erro
 
 // usage writes every flag with its environment name and default.
 func usage(w io.Writer, fs *flag.FlagSet) {
-	fmt.Fprint(w, "fleetsim serves a stand-in of the residential skill management API, of Login with Amazon\n"+
-		"and of a code server on one loopback port. GET /_sim/ lists its own controls.\n\n"+
+	fmt.Fprint(w, "fleetsim serves a stand-in of the residential skill management API, of the skill manifest,\n"+
+		"skill enablement and development notification APIs, of Amazon SNS, of Login with Amazon and of a code server,\n"+
+		"on one loopback port. GET /_sim/ lists its own controls.\n\n"+
 		"Usage: fleetsim [flags]\n\nFlags, each with the environment name behind it and its default:\n")
 	fs.VisitAll(func(f *flag.Flag) {
 		value, text := flag.UnquoteUsage(f)

@@ -62,6 +62,8 @@ func TestFlagsAndEnvironment(t *testing.T) {
 	}), io.Discard, []string{
 		"--rps", "80", "--faults=harsh", "--token-ttl", "1m", "--enabled", "a", "--enabled", "b@development",
 		"--linking-skill=x,y", "--retry-after", "date", "--fail-every", "5", "--latency=10ms", "--skills-per-unit=27",
+		"--build-delay=2s", "--published", "c,d", "--vendor-id=M9", "--developer-client-id=dev", "--developer-client-secret=s1",
+		"--developer-refresh-token=t1", "--customer-client-id=cus", "--customer-client-secret=s2", "--customer-refresh-token=t2", "--customer-region=fe",
 	})
 	require.NoError(t, err)
 	want := simulator.DefaultConfig()
@@ -72,6 +74,11 @@ func TestFlagsAndEnvironment(t *testing.T) {
 	want.SkillsPerUnit = 27
 	want.Enabled = []simulator.Enablement{{SkillID: "a"}, {SkillID: "b", Stage: fleet.StageDevelopment}}
 	want.LinkingSkills, want.FailEvery, want.Latency = []string{"x", "y"}, 5, 10*time.Millisecond
+	want.BuildDelay, want.Published = 2*time.Second, []string{"c", "d"}
+	want.Accounts[1] = simulator.Account{
+		ClientID: "dev", ClientSecret: "s1", RefreshToken: "t1", Kind: fleet.CredentialDeveloper, VendorID: "M9",
+	}
+	want.Accounts[2] = simulator.Account{ClientID: "cus", ClientSecret: "s2", RefreshToken: "t2", Kind: fleet.CredentialCustomer, Region: "fe"}
 	require.Equal(t, want, opts.config)
 	require.Equal(t, "127.0.0.1:8090", opts.listen)
 
@@ -88,7 +95,8 @@ func TestHelpShowsEveryFlagOnce(t *testing.T) {
 	require.Zero(t, exitCode(io.Discard, err))
 	for _, name := range []string{
 		"listen", "units", "properties", "rps", "burst", "latency", "faults", "fault", "seed", "enabling-delay",
-		"retry-after", "token-ttl", "fail-every", "occupied", "enabled", "skills-per-unit",
+		"retry-after", "token-ttl", "fail-every", "occupied", "enabled", "skills-per-unit", "build-delay", "published",
+		"client-id", "developer-client-id", "vendor-id", "customer-refresh-token", "customer-region",
 	} {
 		require.Equal(t, 1, strings.Count(out.String(), "\n  --"+name+" "), name)
 		require.Contains(t, out.String(), envName(name))
@@ -118,6 +126,9 @@ func TestBadSettingsSayWhatAndWhere(t *testing.T) {
 		{[]string{"--skills-per-unit", "-1"}, nil, 2, "skills-per-unit: -1"},
 		{nil, map[string]string{"FLEETSIM_RPS": "fast"}, 2, "FLEETSIM_RPS"},
 		{[]string{"--rps", "-1"}, nil, 2, "rps: -1"},
+		{[]string{"--build-delay", "-1s"}, nil, 2, "build-delay: -1s"},
+		{[]string{"--customer-region", "us"}, nil, 2, "region \"us\""},
+		{[]string{"--vendor-id", ""}, nil, 2, "a developer needs one"},
 		{[]string{"--listen", "0.0.0.0:8090"}, nil, 1, "must be a loopback address"},
 	} {
 		err := exec(t.Context(), environment(tc.env), strings.NewReader(""), io.Discard, io.Discard, tc.args)

@@ -21,6 +21,7 @@ import (
 	"fleetd/internal/fleet"
 	"fleetd/internal/jobs"
 	"fleetd/internal/lwa"
+	"fleetd/internal/preflight"
 	"fleetd/internal/ratelimit"
 	"fleetd/internal/remote"
 	"fleetd/internal/server"
@@ -48,6 +49,10 @@ type App struct {
 func Start(ctx context.Context, cfg Config) (_ *App, err error) {
 	cfg = cfg.Default()
 	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	verifier, err := cfg.verifier()
+	if err != nil {
 		return nil, err
 	}
 	a := &App{cfg: cfg, failed: make(chan error, 1), ready: make(chan struct{})}
@@ -78,7 +83,8 @@ func Start(ctx context.Context, cfg Config) (_ *App, err error) {
 	}
 	handler, err := server.New(server.Config{ //nolint:contextcheck // Each request brings its own.
 		Accounts: a.store, Credentials: a.store, Units: a.store, Rollouts: a.store, Desired: a.store, Audits: a.store, Drift: a.store, Tokens: a.store, Log: a.store,
-		Checker: a.runner, Logger: cfg.Logger, Registry: registry, Ready: a.isReady, Version: cfg.Version,
+		Events: a.store, Hooks: a.store, Verifier: verifier, EnqueueEvent: a.runner.EnqueueEvent,
+		Checker: a.runner, APIs: a.runner.Accounts, Preflights: a.runner, Checks: a.store, Calls: a.store, Logger: cfg.Logger, Registry: registry, Ready: a.isReady, Version: cfg.Version,
 		AuditDefault: a.cfg.auditDefault(),
 	})
 	if err != nil {
@@ -98,8 +104,7 @@ func (a *App) openStore(ctx context.Context) error {
 	if a.pool, err = a.database.Pool(ctx, "fleetd", 24, map[string]string{"plan_cache_mode": "force_custom_plan"}); err != nil {
 		return err
 	}
-	ledger := map[string]string{"plan_cache_mode": "force_custom_plan", "enable_nestloop": "off", "enable_seqscan": "off"}
-	if a.ledger, err = a.database.Pool(ctx, "fleetd ledger", 4, ledger); err != nil {
+	if a.ledger, err = a.database.Pool(ctx, "fleetd ledger", 4, store.LedgerSettings()); err != nil {
 		return err
 	}
 	// What a budget reserves is worth a few hundred milliseconds: its commits need
@@ -118,7 +123,7 @@ func (a *App) startWork(ctx context.Context, registry *prometheus.Registry) erro
 	}
 	a.runner, err = jobs.NewRunner(ctx, jobs.RunnerConfig{
 		Store: a.store, Pool: a.pool, ProcessName: name, MaxInFlight: a.cfg.MaxInFlight, Logger: a.cfg.Logger,
-		Audits: a.cfg.auditDefault(), Repair: jobs.RepairAfterAudit(a.store, a.cfg.Logger),
+		Audits: a.cfg.auditDefault(), Repair: jobs.RepairAfterAudit(a.store, a.preflight, a.cfg.Logger),
 		Accounts: jobs.AccountsConfig{
 			Store: a.store, BudgetPool: a.budgets, MaxInFlight: a.cfg.MaxInFlight, Logger: a.cfg.Logger,
 			Remote: remote.NewMetrics(registry), Tokens: lwa.NewMetrics(registry), Budgets: ratelimit.NewMetrics(registry),
@@ -135,6 +140,11 @@ func (a *App) startWork(ctx context.Context, registry *prometheus.Registry) erro
 		newFleetCollector(a.store, a.cfg.Logger),
 	)
 	return a.runner.Start(ctx)
+}
+
+// preflight checks with the runner that is made after what asks.
+func (a *App) preflight(ctx context.Context, queries ...preflight.Query) ([]preflight.Report, error) {
+	return a.runner.Preflight(ctx, queries...)
 }
 
 func (a *App) serve(handler http.Handler) {

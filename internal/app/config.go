@@ -34,6 +34,12 @@ type Config struct {
 	// cron expression of five fields in AuditTimezone (empty: UTC). Empty: never.
 	AuditSchedule string
 	AuditTimezone string
+	// SNSCertOrigin is one more place that certificates of event messages may be at, such
+	// as http://127.0.0.1:8090 for a simulator, and SNSCAFile what they must chain to
+	// there (PEM). Both or neither; certificates of Amazon's hosts chain to the system's
+	// roots.
+	SNSCertOrigin string
+	SNSCAFile     string
 	// NoMigrate refuses to start on an old database instead of migrating it.
 	NoMigrate bool
 	// ShutdownTimeout is how long work under way is waited for when stopping.
@@ -87,6 +93,9 @@ func (c Config) Validate() error {
 		return fleet.Invalidf("--shutdown-timeout", "%v is negative: use a duration such as 20s", c.ShutdownTimeout)
 	}
 	if err := c.validateAudits(); err != nil {
+		return err
+	}
+	if err := c.validateSNS(); err != nil {
 		return err
 	}
 	if c.DatabaseURL == "" {

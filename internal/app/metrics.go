@@ -29,6 +29,7 @@ type fleetCollector struct {
 	coverage *prometheus.Desc
 	success  *prometheus.Desc
 	drift    *prometheus.Desc
+	events   *prometheus.Desc
 }
 
 func newFleetCollector(st *store.Store, logger *slog.Logger) *fleetCollector {
@@ -50,11 +51,14 @@ func newFleetCollector(st *store.Store, logger *slog.Logger) *fleetCollector {
 			"When an audit of the whole account or its schedule last saw every unit it was to see.", []string{"account"}, nil),
 		drift: prometheus.NewDesc("fleet_drift",
 			"Open findings that are not ignored, by account and kind.", []string{"account", "kind"}, nil),
+		events: prometheus.NewDesc("fleet_events_total",
+			"Skill development events ever taken, each once however often it was told, by account, event and status.",
+			[]string{"account", "event", "status"}, nil),
 	}
 }
 
 func (c *fleetCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.targets, c.rollouts, c.open, c.queue, c.units, c.coverage, c.success, c.drift} {
+	for _, d := range []*prometheus.Desc{c.targets, c.rollouts, c.open, c.queue, c.units, c.coverage, c.success, c.drift, c.events} {
 		ch <- d
 	}
 }
@@ -82,6 +86,9 @@ func (c *fleetCollector) Collect(ch chan<- prometheus.Metric) {
 	}
 	for _, d := range m.Drift {
 		ch <- prometheus.MustNewConstMetric(c.drift, prometheus.GaugeValue, float64(d.N), d.Account, string(d.Kind))
+	}
+	for _, e := range m.Events {
+		ch <- prometheus.MustNewConstMetric(c.events, prometheus.CounterValue, float64(e.N), e.Account, e.Event, e.Status)
 	}
 	for _, a := range m.Audits {
 		for result, n := range a.Units {

@@ -94,6 +94,81 @@ func (e AccountSetRegion) Valid() bool {
 	}
 }
 
+// Defines values for CheckBodyAction.
+const (
+	CheckBodyActionDisable CheckBodyAction = "disable"
+	CheckBodyActionEnable  CheckBodyAction = "enable"
+)
+
+// Valid indicates whether the value is a known member of the CheckBodyAction enum.
+func (e CheckBodyAction) Valid() bool {
+	switch e {
+	case CheckBodyActionDisable:
+		return true
+	case CheckBodyActionEnable:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for CheckBodyStage.
+const (
+	CheckBodyStageCertification CheckBodyStage = "certification"
+	CheckBodyStageDevelopment   CheckBodyStage = "development"
+	CheckBodyStageLive          CheckBodyStage = "live"
+)
+
+// Valid indicates whether the value is a known member of the CheckBodyStage enum.
+func (e CheckBodyStage) Valid() bool {
+	switch e {
+	case CheckBodyStageCertification:
+		return true
+	case CheckBodyStageDevelopment:
+		return true
+	case CheckBodyStageLive:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for CustomerEnableStage.
+const (
+	CustomerEnableStageDevelopment CustomerEnableStage = "development"
+	CustomerEnableStageLive        CustomerEnableStage = "live"
+)
+
+// Valid indicates whether the value is a known member of the CustomerEnableStage enum.
+func (e CustomerEnableStage) Valid() bool {
+	switch e {
+	case CustomerEnableStageDevelopment:
+		return true
+	case CustomerEnableStageLive:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for CustomerEndpointSource.
+const (
+	API     CustomerEndpointSource = "api"
+	Regions CustomerEndpointSource = "regions"
+)
+
+// Valid indicates whether the value is a known member of the CustomerEndpointSource enum.
+func (e CustomerEndpointSource) Valid() bool {
+	switch e {
+	case API:
+		return true
+	case Regions:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for DesiredSetRequestState.
 const (
 	DesiredSetRequestStateCertification DesiredSetRequestState = "certification"
@@ -136,6 +211,54 @@ func (e DocumentSkillState) Valid() bool {
 	case DocumentSkillStateDisabled:
 		return true
 	case DocumentSkillStateLive:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for EventRuleRequestAction.
+const (
+	HaltRollouts     EventRuleRequestAction = "halt_rollouts"
+	RefreshPreflight EventRuleRequestAction = "refresh_preflight"
+	ResumeRollout    EventRuleRequestAction = "resume_rollout"
+	StartAudit       EventRuleRequestAction = "start_audit"
+	StartRollout     EventRuleRequestAction = "start_rollout"
+)
+
+// Valid indicates whether the value is a known member of the EventRuleRequestAction enum.
+func (e EventRuleRequestAction) Valid() bool {
+	switch e {
+	case HaltRollouts:
+		return true
+	case RefreshPreflight:
+		return true
+	case ResumeRollout:
+		return true
+	case StartAudit:
+		return true
+	case StartRollout:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for EventRuleRequestStatus.
+const (
+	EventRuleRequestStatusAny       EventRuleRequestStatus = "any"
+	EventRuleRequestStatusFAILED    EventRuleRequestStatus = "FAILED"
+	EventRuleRequestStatusSUCCEEDED EventRuleRequestStatus = "SUCCEEDED"
+)
+
+// Valid indicates whether the value is a known member of the EventRuleRequestStatus enum.
+func (e EventRuleRequestStatus) Valid() bool {
+	switch e {
+	case EventRuleRequestStatusAny:
+		return true
+	case EventRuleRequestStatusFAILED:
+		return true
+	case EventRuleRequestStatusSUCCEEDED:
 		return true
 	default:
 		return false
@@ -230,6 +353,7 @@ func (e IgnoreBodyKind) Valid() bool {
 const (
 	Conflict        ProblemCode = "conflict"
 	Forbidden       ProblemCode = "forbidden"
+	InDoubt         ProblemCode = "in_doubt"
 	Internal        ProblemCode = "internal"
 	Invalid         ProblemCode = "invalid"
 	NotFound        ProblemCode = "not_found"
@@ -244,6 +368,8 @@ func (e ProblemCode) Valid() bool {
 	case Conflict:
 		return true
 	case Forbidden:
+		return true
+	case InDoubt:
 		return true
 	case Internal:
 		return true
@@ -327,16 +453,16 @@ func (e RepairBodyKind) Valid() bool {
 
 // Defines values for RolloutRequestAction.
 const (
-	Disable RolloutRequestAction = "disable"
-	Enable  RolloutRequestAction = "enable"
+	RolloutRequestActionDisable RolloutRequestAction = "disable"
+	RolloutRequestActionEnable  RolloutRequestAction = "enable"
 )
 
 // Valid indicates whether the value is a known member of the RolloutRequestAction enum.
 func (e RolloutRequestAction) Valid() bool {
 	switch e {
-	case Disable:
+	case RolloutRequestActionDisable:
 		return true
-	case Enable:
+	case RolloutRequestActionEnable:
 		return true
 	default:
 		return false
@@ -526,6 +652,126 @@ func (e SetCredentialParamsKind) Valid() bool {
 	case SetCredentialParamsKindDeveloper:
 		return true
 	case SetCredentialParamsKindEnterprise:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for DisableSkillParamsStage.
+const (
+	DisableSkillParamsStageDevelopment DisableSkillParamsStage = "development"
+	DisableSkillParamsStageLive        DisableSkillParamsStage = "live"
+)
+
+// Valid indicates whether the value is a known member of the DisableSkillParamsStage enum.
+func (e DisableSkillParamsStage) Valid() bool {
+	switch e {
+	case DisableSkillParamsStageDevelopment:
+		return true
+	case DisableSkillParamsStageLive:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for GetEnablementParamsStage.
+const (
+	GetEnablementParamsStageDevelopment GetEnablementParamsStage = "development"
+	GetEnablementParamsStageLive        GetEnablementParamsStage = "live"
+)
+
+// Valid indicates whether the value is a known member of the GetEnablementParamsStage enum.
+func (e GetEnablementParamsStage) Valid() bool {
+	switch e {
+	case GetEnablementParamsStageDevelopment:
+		return true
+	case GetEnablementParamsStageLive:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for EnableSkillParamsStage.
+const (
+	EnableSkillParamsStageDevelopment EnableSkillParamsStage = "development"
+	EnableSkillParamsStageLive        EnableSkillParamsStage = "live"
+)
+
+// Valid indicates whether the value is a known member of the EnableSkillParamsStage enum.
+func (e EnableSkillParamsStage) Valid() bool {
+	switch e {
+	case EnableSkillParamsStageDevelopment:
+		return true
+	case EnableSkillParamsStageLive:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for GetManifestParamsStage.
+const (
+	GetManifestParamsStageCertified   GetManifestParamsStage = "certified"
+	GetManifestParamsStageDevelopment GetManifestParamsStage = "development"
+	GetManifestParamsStageLive        GetManifestParamsStage = "live"
+)
+
+// Valid indicates whether the value is a known member of the GetManifestParamsStage enum.
+func (e GetManifestParamsStage) Valid() bool {
+	switch e {
+	case GetManifestParamsStageCertified:
+		return true
+	case GetManifestParamsStageDevelopment:
+		return true
+	case GetManifestParamsStageLive:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for UpdateManifestParamsStage.
+const (
+	UpdateManifestParamsStageCertified   UpdateManifestParamsStage = "certified"
+	UpdateManifestParamsStageDevelopment UpdateManifestParamsStage = "development"
+	UpdateManifestParamsStageLive        UpdateManifestParamsStage = "live"
+)
+
+// Valid indicates whether the value is a known member of the UpdateManifestParamsStage enum.
+func (e UpdateManifestParamsStage) Valid() bool {
+	switch e {
+	case UpdateManifestParamsStageCertified:
+		return true
+	case UpdateManifestParamsStageDevelopment:
+		return true
+	case UpdateManifestParamsStageLive:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for GetSkillStatusParamsResource.
+const (
+	HostedSkillDeployment   GetSkillStatusParamsResource = "hostedSkillDeployment"
+	HostedSkillProvisioning GetSkillStatusParamsResource = "hostedSkillProvisioning"
+	InteractionModel        GetSkillStatusParamsResource = "interactionModel"
+	Manifest                GetSkillStatusParamsResource = "manifest"
+)
+
+// Valid indicates whether the value is a known member of the GetSkillStatusParamsResource enum.
+func (e GetSkillStatusParamsResource) Valid() bool {
+	switch e {
+	case HostedSkillDeployment:
+		return true
+	case HostedSkillProvisioning:
+		return true
+	case InteractionModel:
+		return true
+	case Manifest:
 		return true
 	default:
 		return false
@@ -847,12 +1093,20 @@ func (e ListTargetsParamsState) Valid() bool {
 	}
 }
 
+// AccessCheck defines model for AccessCheck.
+type AccessCheck struct {
+	Message string `json:"message"`
+	OK      bool   `json:"ok"`
+	What    string `json:"what"`
+}
+
 // Account defines model for Account.
 type Account struct {
 	APIURL          string        `json:"api_url"`
 	Budget          AccountBudget `json:"budget"`
 	ClientID        string        `json:"client_id"`
 	CodeURL         string        `json:"code_url"`
+	Countries       []string      `json:"countries"`
 	CreatedAt       time.Time     `json:"created_at"`
 	LinkMode        string        `json:"link_mode"`
 	Name            string        `json:"name"`
@@ -875,10 +1129,11 @@ type AccountBudget struct {
 
 // AccountCheck defines model for AccountCheck.
 type AccountCheck struct {
-	Account string    `json:"account"`
-	API     CheckStep `json:"api"`
-	OK      bool      `json:"ok"`
-	Token   CheckStep `json:"token"`
+	Account     string            `json:"account"`
+	API         CheckStep         `json:"api"`
+	Credentials []CredentialCheck `json:"credentials"`
+	OK          bool              `json:"ok"`
+	Token       CheckStep         `json:"token"`
 }
 
 // AccountCreate defines model for AccountCreate.
@@ -897,6 +1152,9 @@ type AccountCreate struct {
 
 	// CodeURL Where link mode codes asks for one authorization code a write.
 	CodeURL *string `json:"code_url,omitempty"`
+
+	// Countries Where its homes are, ISO 3166 codes of two letters: a skill must be distributed there.
+	Countries *[]string `json:"countries,omitempty"`
 
 	// LinkMode How enabled skills are linked; none when not given.
 	LinkMode *AccountCreateLinkMode `json:"link_mode,omitempty"`
@@ -961,12 +1219,15 @@ type AccountList struct {
 
 // AccountSet defines model for AccountSet.
 type AccountSet struct {
-	APIURL       *string             `json:"api_url,omitempty"`
-	Burst        *int64              `json:"burst,omitempty"`
-	ClientID     *string             `json:"client_id,omitempty"`
-	ClientSecret *string             `json:"client_secret,omitempty"`
-	CodeURL      *string             `json:"code_url,omitempty"`
-	LinkMode     *AccountSetLinkMode `json:"link_mode,omitempty"`
+	APIURL       *string `json:"api_url,omitempty"`
+	Burst        *int64  `json:"burst,omitempty"`
+	ClientID     *string `json:"client_id,omitempty"`
+	ClientSecret *string `json:"client_secret,omitempty"`
+	CodeURL      *string `json:"code_url,omitempty"`
+
+	// Countries Replaces the list; an empty one clears it.
+	Countries *[]string           `json:"countries,omitempty"`
+	LinkMode  *AccountSetLinkMode `json:"link_mode,omitempty"`
 
 	// ProtectedSkills Replaces the list; an empty one clears it.
 	ProtectedSkills *[]string `json:"protected_skills,omitempty"`
@@ -1109,6 +1370,21 @@ type AuditedUnitList struct {
 	NextCursor string `json:"next_cursor"`
 }
 
+// CheckBody defines model for CheckBody.
+type CheckBody struct {
+	// Action What shall be done; enable when not given.
+	Action *CheckBodyAction `json:"action,omitempty"`
+
+	// Stage live when not given.
+	Stage *CheckBodyStage `json:"stage,omitempty"`
+}
+
+// CheckBodyAction What shall be done; enable when not given.
+type CheckBodyAction string
+
+// CheckBodyStage live when not given.
+type CheckBodyStage string
+
 // CheckStep defines model for CheckStep.
 type CheckStep struct {
 	Message string `json:"message"`
@@ -1125,6 +1401,15 @@ type Counts struct {
 	Skipped   int64 `json:"skipped"`
 	Succeeded int64 `json:"succeeded"`
 	Verifying int64 `json:"verifying"`
+}
+
+// CredentialCheck defines model for CredentialCheck.
+type CredentialCheck struct {
+	Can   []AccessCheck `json:"can"`
+	Kind  string        `json:"kind"`
+	OK    bool          `json:"ok"`
+	Set   bool          `json:"set"`
+	Token CheckStep     `json:"token"`
 }
 
 // CredentialSet defines model for CredentialSet.
@@ -1150,6 +1435,68 @@ type CredentialSet struct {
 	// VendorID The vendor whose skills are managed: of the kind developer, and of no other.
 	VendorID *string `json:"vendor_id,omitempty"`
 }
+
+// CustomerEnable defines model for CustomerEnable.
+type CustomerEnable struct {
+	// AuthCode A code of the skill's own OAuth server. It serves once; it is passed on and neither stored nor shown.
+	AuthCode *string `json:"auth_code,omitempty"`
+
+	// CodeVerifier The verifier of a code that was obtained with PKCE; passed on and neither stored nor shown.
+	CodeVerifier *string `json:"code_verifier,omitempty"`
+
+	// Reason Why, for the log.
+	Reason *string `json:"reason,omitempty"`
+
+	// RedirectURI The redirect_uri with which the auth code was obtained; given with auth_code, for skills that link accounts.
+	RedirectURI *string `json:"redirect_uri,omitempty"`
+
+	// Stage The stage to enable.
+	Stage CustomerEnableStage `json:"stage"`
+}
+
+// CustomerEnableStage The stage to enable.
+type CustomerEnableStage string
+
+// CustomerEnablement defines model for CustomerEnablement.
+type CustomerEnablement struct {
+	// AccountLink LINKED or NOT_LINKED; empty where the API did not say.
+	AccountLink string `json:"account_link"`
+
+	// Endpoint Base URL of the endpoint that answered.
+	Endpoint   string    `json:"endpoint"`
+	ObservedAt time.Time `json:"observed_at"`
+
+	// RequestID Amazon's ID of the request.
+	RequestID string `json:"request_id"`
+	SkillID   string `json:"skill_id"`
+
+	// Stage Empty where the API did not say.
+	Stage string `json:"stage"`
+
+	// Status As the API spells it; ABSENT where the customer does not have the skill.
+	Status string `json:"status"`
+
+	// UserID The skill's name for the customer; it may change when the skill is enabled anew.
+	UserID string `json:"user_id"`
+}
+
+// CustomerEndpoint defines model for CustomerEndpoint.
+type CustomerEndpoint struct {
+	// Endpoints Base URLs, in the order in which they are tried; one: it is known.
+	Endpoints []string `json:"endpoints"`
+
+	// Remembered The one that served last, which is called first; empty: none.
+	Remembered string `json:"remembered"`
+
+	// RequestID Amazon's ID of the request.
+	RequestID string `json:"request_id"`
+
+	// Source api: the API named them. regions: it could not say, and these are every region's.
+	Source CustomerEndpointSource `json:"source"`
+}
+
+// CustomerEndpointSource api: the API named them. regions: it could not say, and these are every region's.
+type CustomerEndpointSource string
 
 // DesiredAdoptRequest defines model for DesiredAdoptRequest.
 type DesiredAdoptRequest struct {
@@ -1325,6 +1672,14 @@ type DesiredSkill struct {
 	Unchanged int64  `json:"unchanged"`
 }
 
+// DeveloperEnablement defines model for DeveloperEnablement.
+type DeveloperEnablement struct {
+	// Enabled False also where there is no such skill or stage: the API tells no difference.
+	Enabled bool   `json:"enabled"`
+	SkillID string `json:"skill_id"`
+	Stage   string `json:"stage"`
+}
+
 // Document defines model for Document.
 type Document struct {
 	// Account The account it is about, when the document says so.
@@ -1444,6 +1799,149 @@ type ETA struct {
 	P90 time.Time `json:"p90"`
 }
 
+// Event defines model for Event.
+type Event struct {
+	Account        string       `json:"account"`
+	Actions        []EventActed `json:"actions"`
+	Actor          string       `json:"actor"`
+	Disposition    string       `json:"disposition"`
+	DuplicateOf    string       `json:"duplicate_of"`
+	EventAt        *time.Time   `json:"event_at"`
+	ID             string       `json:"id"`
+	Locale         string       `json:"locale"`
+	MessageID      string       `json:"message_id"`
+	Name           string       `json:"name"`
+	ProcessedAt    *time.Time   `json:"processed_at"`
+	RawDelivery    bool         `json:"raw_delivery"`
+	ReceivedAt     time.Time    `json:"received_at"`
+	RequestID      string       `json:"request_id"`
+	ReviewID       string       `json:"review_id"`
+	SentAt         *time.Time   `json:"sent_at"`
+	SkillID        string       `json:"skill_id"`
+	Status         string       `json:"status"`
+	SubscriptionID string       `json:"subscription_id"`
+	Topic          string       `json:"topic"`
+	VendorID       string       `json:"vendor_id"`
+}
+
+// EventActed defines model for EventActed.
+type EventActed struct {
+	Action   string     `json:"action"`
+	Argument string     `json:"argument"`
+	EndedAt  *time.Time `json:"ended_at"`
+	Message  string     `json:"message"`
+	Rule     string     `json:"rule"`
+	State    string     `json:"state"`
+}
+
+// EventDetail defines model for EventDetail.
+type EventDetail struct {
+	Account        string       `json:"account"`
+	Actions        []EventActed `json:"actions"`
+	Actor          string       `json:"actor"`
+	Body           interface{}  `json:"body"`
+	Disposition    string       `json:"disposition"`
+	DuplicateOf    string       `json:"duplicate_of"`
+	EventAt        *time.Time   `json:"event_at"`
+	ID             string       `json:"id"`
+	Locale         string       `json:"locale"`
+	MessageID      string       `json:"message_id"`
+	Name           string       `json:"name"`
+	ProcessedAt    *time.Time   `json:"processed_at"`
+	RawDelivery    bool         `json:"raw_delivery"`
+	ReceivedAt     time.Time    `json:"received_at"`
+	RequestID      string       `json:"request_id"`
+	ReviewID       string       `json:"review_id"`
+	SentAt         *time.Time   `json:"sent_at"`
+	SkillID        string       `json:"skill_id"`
+	Status         string       `json:"status"`
+	SubscriptionID string       `json:"subscription_id"`
+	Topic          string       `json:"topic"`
+	VendorID       string       `json:"vendor_id"`
+}
+
+// EventHook defines model for EventHook.
+type EventHook struct {
+	Account   string    `json:"account"`
+	CreatedAt time.Time `json:"created_at"`
+	Path      string    `json:"path"`
+	RawSecret bool      `json:"raw_secret"`
+	Topics    []string  `json:"topics"`
+	UpdatedAt time.Time `json:"updated_at"`
+}
+
+// EventHookSet defines model for EventHookSet.
+type EventHookSet struct {
+	// RawSecret What raw messages, which are not signed, must come with: the password in the URL that is subscribed. Kept as a hash, never shown. Empty: raw messages are refused. Not given: as it is.
+	RawSecret *string `json:"raw_secret,omitempty"`
+
+	// Reason Why, for the log.
+	Reason *string `json:"reason,omitempty"`
+
+	// Topics ARNs of the SNS topics that events are taken from.
+	Topics []string `json:"topics"`
+}
+
+// EventList defines model for EventList.
+type EventList struct {
+	Items []Event `json:"items"`
+
+	// NextCursor The cursor of the next page; empty on the last.
+	NextCursor string `json:"next_cursor"`
+}
+
+// EventRule defines model for EventRule.
+type EventRule struct {
+	Account   string    `json:"account"`
+	Action    string    `json:"action"`
+	Argument  string    `json:"argument"`
+	CreatedAt time.Time `json:"created_at"`
+	CreatedBy string    `json:"created_by"`
+	Event     string    `json:"event"`
+	ID        string    `json:"id"`
+	Reason    string    `json:"reason"`
+	SkillID   string    `json:"skill_id"`
+	Status    string    `json:"status"`
+}
+
+// EventRuleList defines model for EventRuleList.
+type EventRuleList struct {
+	Items []EventRule `json:"items"`
+
+	// NextCursor The cursor of the next page; empty on the last.
+	NextCursor string `json:"next_cursor"`
+}
+
+// EventRuleRequest defines model for EventRuleRequest.
+type EventRuleRequest struct {
+	// Account The account whose events the rule is for.
+	Account string `json:"account"`
+
+	// Action What is done.
+	Action EventRuleRequestAction `json:"action"`
+
+	// Argument The rollout of resume_rollout and start_rollout; the selector of start_audit (all when not given).
+	Argument *string `json:"argument,omitempty"`
+
+	// Event The event, whole or what stands after the dot, such as SkillPublish; any or empty: every one that is known.
+	Event *string `json:"event,omitempty"`
+
+	// Reason Why, for the log.
+	Reason *string `json:"reason,omitempty"`
+
+	// SkillID The event's skill, or any. Not given: that of the rollout, else any.
+	SkillID *string `json:"skill_id,omitempty"`
+
+	// Status The event's status. Not given: SUCCEEDED for what sets a rollout going, else any.
+	Status *EventRuleRequestStatus `json:"status,omitempty"`
+}
+
+// EventRuleRequestAction What is done.
+type EventRuleRequestAction string
+
+// EventRuleRequestStatus The event's status. Not given: SUCCEEDED for what sets a rollout going, else any.
+type EventRuleRequestStatus string
+
 // IgnoreBody defines model for IgnoreBody.
 type IgnoreBody struct {
 	Account *string          `json:"account,omitempty"`
@@ -1507,6 +2005,18 @@ type LogEntryList struct {
 	NextCursor string `json:"next_cursor"`
 }
 
+// ManifestUpdate defines model for ManifestUpdate.
+type ManifestUpdate struct {
+	// ETag The entity tag of the manifest that is replaced, as getManifest read it: where another one stands by now, the call is refused with 412. Not given: whatever stands there is replaced.
+	ETag *string `json:"etag,omitempty"`
+
+	// Manifest The whole manifest, an object: what a skill.json holds under manifest.
+	Manifest interface{} `json:"manifest"`
+
+	// Reason Why, for the log.
+	Reason *string `json:"reason,omitempty"`
+}
+
 // NewToken defines model for NewToken.
 type NewToken struct {
 	CreatedAt  time.Time  `json:"created_at"`
@@ -1535,6 +2045,7 @@ type Plan struct {
 	Action      string         `json:"action"`
 	Expected    PlanExpected   `json:"expected"`
 	MaxFailures int64          `json:"max_failures"`
+	Preflight   *Preflight     `json:"preflight"`
 	Price       Price          `json:"price"`
 	Properties  []PlanProperty `json:"properties"`
 	Rate        float64        `json:"rate"`
@@ -1565,6 +2076,35 @@ type PlanProperty struct {
 type PlanWave struct {
 	Index   int64 `json:"index"`
 	Targets int64 `json:"targets"`
+}
+
+// Preflight defines model for Preflight.
+type Preflight struct {
+	Account   string           `json:"account"`
+	Action    string           `json:"action"`
+	CheckedAt time.Time        `json:"checked_at"`
+	Checks    []PreflightCheck `json:"checks"`
+	Forced    bool             `json:"forced"`
+	Message   string           `json:"message"`
+	Result    string           `json:"result"`
+	SkillID   string           `json:"skill_id"`
+	Stage     string           `json:"stage"`
+	Why       string           `json:"why"`
+}
+
+// PreflightCheck defines model for PreflightCheck.
+type PreflightCheck struct {
+	Message string `json:"message"`
+	Name    string `json:"name"`
+	Result  string `json:"result"`
+}
+
+// PreflightList defines model for PreflightList.
+type PreflightList struct {
+	Items []Preflight `json:"items"`
+
+	// NextCursor The cursor of the next page; empty on the last.
+	NextCursor string `json:"next_cursor"`
 }
 
 // Price defines model for Price.
@@ -1639,6 +2179,9 @@ type RepairBody struct {
 	// DryRun Show the plans; create nothing.
 	DryRun *bool `json:"dry_run,omitempty"`
 
+	// Force Make it in spite of failed checks; needs a reason.
+	Force *bool `json:"force,omitempty"`
+
 	// IDs The findings by ID; all must be open.
 	IDs  *[]string       `json:"ids,omitempty"`
 	Kind *RepairBodyKind `json:"kind,omitempty"`
@@ -1648,7 +2191,10 @@ type RepairBody struct {
 
 	// ObservationMaxAge How old a known state may be before it is read again: 24h when not given; any: never read before writing.
 	ObservationMaxAge *string `json:"observation_max_age,omitempty"`
-	Property          *string `json:"property,omitempty"`
+
+	// Paused Make it paused: nothing is released until it is resumed.
+	Paused   *bool   `json:"paused,omitempty"`
+	Property *string `json:"property,omitempty"`
 
 	// Reason Why, for the log.
 	Reason  *string `json:"reason,omitempty"`
@@ -1709,6 +2255,9 @@ type RollbackBody struct {
 	// MaxFailures How many failures are borne before the rollout halts: 10 or 2%. 2% when not given.
 	MaxFailures *string `json:"max_failures,omitempty"`
 
+	// Paused Make it paused: nothing is released until it is resumed.
+	Paused *bool `json:"paused,omitempty"`
+
 	// Reason Why, for the log.
 	Reason *string `json:"reason,omitempty"`
 
@@ -1747,6 +2296,7 @@ type Rollout struct {
 	ID          string     `json:"id"`
 	MaxFailures int64      `json:"max_failures"`
 	Origin      string     `json:"origin"`
+	Preflight   *Preflight `json:"preflight"`
 	Price       Price      `json:"price"`
 	Reason      string     `json:"reason"`
 	Requests    int64      `json:"requests"`
@@ -1779,6 +2329,9 @@ type RolloutRequest struct {
 	// Canary How many units go before all others.
 	Canary *int64 `json:"canary,omitempty"`
 
+	// Force Make it in spite of failed checks; needs a reason.
+	Force *bool `json:"force,omitempty"`
+
 	// IncludeOccupied Write to occupied and linked homes as well.
 	IncludeOccupied *bool `json:"include_occupied,omitempty"`
 
@@ -1787,6 +2340,9 @@ type RolloutRequest struct {
 
 	// ObservationMaxAge How old a known state may be before it is read again: 24h when not given; any: never read before writing.
 	ObservationMaxAge *string `json:"observation_max_age,omitempty"`
+
+	// Paused Make it paused: nothing is released until it is resumed.
+	Paused *bool `json:"paused,omitempty"`
 
 	// Reason Why, for the log.
 	Reason *string `json:"reason,omitempty"`
@@ -1838,6 +2394,188 @@ type ServerVersion struct {
 
 	// Version Of fleetd.
 	Version string `json:"version"`
+}
+
+// SkillAccepted defines model for SkillAccepted.
+type SkillAccepted struct {
+	// RequestID Amazon's ID of the request.
+	RequestID *string `json:"request_id,omitempty"`
+	SkillID   string  `json:"skill_id"`
+	Stage     string  `json:"stage"`
+}
+
+// SkillCreate defines model for SkillCreate.
+type SkillCreate struct {
+	// Manifest The manifest, an object: what a skill.json holds under manifest.
+	Manifest interface{} `json:"manifest"`
+
+	// Reason Why, for the log.
+	Reason *string `json:"reason,omitempty"`
+}
+
+// SkillCreated defines model for SkillCreated.
+type SkillCreated struct {
+	// RequestID Amazon's ID of the request; empty where an earlier call made the skill.
+	RequestID *string `json:"request_id,omitempty"`
+	SkillID   string  `json:"skill_id"`
+}
+
+// SkillManifest defines model for SkillManifest.
+type SkillManifest struct {
+	// ETag Its version, for updateManifest; empty where the API gave none.
+	ETag string `json:"etag"`
+
+	// Manifest An object, as it came.
+	Manifest interface{} `json:"manifest"`
+
+	// RequestID Amazon's ID of the request.
+	RequestID *string `json:"request_id,omitempty"`
+	SkillID   string  `json:"skill_id"`
+	Stage     string  `json:"stage"`
+}
+
+// SkillMessage defines model for SkillMessage.
+type SkillMessage struct {
+	Code    *string `json:"code,omitempty"`
+	Message string  `json:"message"`
+}
+
+// SkillResourceStatus defines model for SkillResourceStatus.
+type SkillResourceStatus struct {
+	ETag       *string     `json:"etag,omitempty"`
+	LastUpdate SkillUpdate `json:"last_update"`
+	Version    *string     `json:"version,omitempty"`
+}
+
+// SkillState defines model for SkillState.
+type SkillState struct {
+	At time.Time `json:"at"`
+
+	// Ended Everything that was asked for has SUCCEEDED or FAILED.
+	Ended                   bool                            `json:"ended"`
+	HostedSkillDeployment   *SkillResourceStatus            `json:"hosted_skill_deployment,omitempty"`
+	HostedSkillProvisioning *SkillResourceStatus            `json:"hosted_skill_provisioning,omitempty"`
+	InteractionModel        *map[string]SkillResourceStatus `json:"interaction_model,omitempty"`
+	Manifest                *SkillResourceStatus            `json:"manifest,omitempty"`
+	RequestID               *string                         `json:"request_id,omitempty"`
+	SkillID                 string                          `json:"skill_id"`
+}
+
+// SkillStep defines model for SkillStep.
+type SkillStep struct {
+	Errors *[]SkillMessage `json:"errors,omitempty"`
+	Name   string          `json:"name"`
+	State  string          `json:"state"`
+}
+
+// SkillSummary defines model for SkillSummary.
+type SkillSummary struct {
+	Apis              []string          `json:"apis"`
+	Asin              *string           `json:"asin,omitempty"`
+	LastUpdated       *time.Time        `json:"last_updated"`
+	NameByLocale      map[string]string `json:"name_by_locale"`
+	PublicationStatus string            `json:"publication_status"`
+	SkillID           string            `json:"skill_id"`
+	Stage             string            `json:"stage"`
+}
+
+// SkillUpdate defines model for SkillUpdate.
+type SkillUpdate struct {
+	CommitID *string         `json:"commit_id,omitempty"`
+	Errors   *[]SkillMessage `json:"errors,omitempty"`
+	LogURL   *string         `json:"log_url,omitempty"`
+	State    string          `json:"state"`
+	Steps    *[]SkillStep    `json:"steps,omitempty"`
+	Warnings *[]SkillMessage `json:"warnings,omitempty"`
+}
+
+// Subscriber defines model for Subscriber.
+type Subscriber struct {
+	// ClientID In lists; empty where the API did not say.
+	ClientID string `json:"client_id"`
+	ID       string `json:"id"`
+	Name     string `json:"name"`
+
+	// RoleArn ARN of the AWS role that may publish to it.
+	RoleArn string `json:"role_arn"`
+
+	// Status ACTIVE or INACTIVE, in lists; empty where the API did not say.
+	Status string `json:"status"`
+
+	// URI ARN of the SNS topic that notifications are published to.
+	URI string `json:"uri"`
+}
+
+// SubscriberBody defines model for SubscriberBody.
+type SubscriberBody struct {
+	Name string `json:"name"`
+
+	// Reason Why, for the log.
+	Reason *string `json:"reason,omitempty"`
+
+	// RoleArn ARN of the AWS role that may publish to it.
+	RoleArn string `json:"role_arn"`
+
+	// URI ARN of the SNS topic that notifications are published to.
+	URI string `json:"uri"`
+}
+
+// SubscriberList defines model for SubscriberList.
+type SubscriberList struct {
+	Items []Subscriber `json:"items"`
+
+	// NextCursor The cursor of the next page; empty on the last.
+	NextCursor string `json:"next_cursor"`
+}
+
+// Subscription defines model for Subscription.
+type Subscription struct {
+	Events []string `json:"events"`
+	ID     string   `json:"id"`
+	Name   string   `json:"name"`
+
+	// SubscriberID Where the events go; empty in the answer to an update, which cannot change it.
+	SubscriberID string `json:"subscriber_id"`
+	VendorID     string `json:"vendor_id"`
+}
+
+// SubscriptionBody defines model for SubscriptionBody.
+type SubscriptionBody struct {
+	// Events Names of events, such as AlexaDevelopmentEvent.SkillPublish; AlexaDevelopmentEvent.ALL only alone.
+	Events []string `json:"events"`
+	Name   string   `json:"name"`
+
+	// Reason Why, for the log.
+	Reason *string `json:"reason,omitempty"`
+}
+
+// SubscriptionCreate defines model for SubscriptionCreate.
+type SubscriptionCreate struct {
+	// Events Names of events, such as AlexaDevelopmentEvent.SkillPublish; AlexaDevelopmentEvent.ALL only alone.
+	Events []string `json:"events"`
+	Name   string   `json:"name"`
+
+	// Reason Why, for the log.
+	Reason *string `json:"reason,omitempty"`
+
+	// SubscriberID Where the events go.
+	SubscriberID string `json:"subscriber_id"`
+}
+
+// SubscriptionList defines model for SubscriptionList.
+type SubscriptionList struct {
+	Items []Subscription `json:"items"`
+
+	// NextCursor The cursor of the next page; empty on the last.
+	NextCursor string `json:"next_cursor"`
+}
+
+// SummaryList defines model for SummaryList.
+type SummaryList struct {
+	Items []SkillSummary `json:"items"`
+
+	// NextCursor The cursor of the next page; empty on the last.
+	NextCursor string `json:"next_cursor"`
 }
 
 // Target defines model for Target.
@@ -2051,6 +2789,90 @@ type GetCredentialParamsKind string
 
 // SetCredentialParamsKind defines parameters for SetCredential.
 type SetCredentialParamsKind string
+
+// DisableForCustomerParams defines parameters for DisableForCustomer.
+type DisableForCustomerParams struct {
+	// Reason Why, for the log.
+	Reason *string `form:"reason,omitempty" json:"reason,omitempty"`
+}
+
+// DeleteEventHookParams defines parameters for DeleteEventHook.
+type DeleteEventHookParams struct {
+	// Reason Why, for the log.
+	Reason *string `form:"reason,omitempty" json:"reason,omitempty"`
+}
+
+// ListSkillsParams defines parameters for ListSkills.
+type ListSkillsParams struct {
+	// SkillID Only these skills.
+	SkillID *[]string `form:"skill_id,omitempty" json:"skill_id,omitempty"`
+}
+
+// CreateSkillParams defines parameters for CreateSkill.
+type CreateSkillParams struct {
+	// IdempotencyKey Makes a repeated call safe: for 24 hours the same key with the same request gets the first call's answer and changes nothing. After that the key may be forgotten, and the call creates anew.
+	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
+}
+
+// DeleteSkillParams defines parameters for DeleteSkill.
+type DeleteSkillParams struct {
+	// Reason Why, for the log.
+	Reason *string `form:"reason,omitempty" json:"reason,omitempty"`
+}
+
+// DisableSkillParams defines parameters for DisableSkill.
+type DisableSkillParams struct {
+	// Reason Why, for the log.
+	Reason *string `form:"reason,omitempty" json:"reason,omitempty"`
+}
+
+// DisableSkillParamsStage defines parameters for DisableSkill.
+type DisableSkillParamsStage string
+
+// GetEnablementParamsStage defines parameters for GetEnablement.
+type GetEnablementParamsStage string
+
+// EnableSkillParamsStage defines parameters for EnableSkill.
+type EnableSkillParamsStage string
+
+// GetManifestParamsStage defines parameters for GetManifest.
+type GetManifestParamsStage string
+
+// UpdateManifestParamsStage defines parameters for UpdateManifest.
+type UpdateManifestParamsStage string
+
+// GetSkillStatusParams defines parameters for GetSkillStatus.
+type GetSkillStatusParams struct {
+	// Resource Only these; all when not given.
+	Resource *[]GetSkillStatusParamsResource `form:"resource,omitempty" json:"resource,omitempty"`
+
+	// Wait Seconds to wait for the end of what is asked for: of the manifest, when no resource is.
+	Wait *int64 `form:"wait,omitempty" json:"wait,omitempty"`
+
+	// ETag With wait: the entity tag that an update replaced, so that an end from before it is not taken for its own.
+	ETag *string `form:"etag,omitempty" json:"etag,omitempty"`
+}
+
+// GetSkillStatusParamsResource defines parameters for GetSkillStatus.
+type GetSkillStatusParamsResource string
+
+// DeleteSubscriberParams defines parameters for DeleteSubscriber.
+type DeleteSubscriberParams struct {
+	// Reason Why, for the log.
+	Reason *string `form:"reason,omitempty" json:"reason,omitempty"`
+}
+
+// ListSubscriptionsParams defines parameters for ListSubscriptions.
+type ListSubscriptionsParams struct {
+	// Subscriber Only those of this subscriber.
+	Subscriber *string `form:"subscriber,omitempty" json:"subscriber,omitempty"`
+}
+
+// DeleteSubscriptionParams defines parameters for DeleteSubscription.
+type DeleteSubscriptionParams struct {
+	// Reason Why, for the log.
+	Reason *string `form:"reason,omitempty" json:"reason,omitempty"`
+}
 
 // ListUnitsParams defines parameters for ListUnits.
 type ListUnitsParams struct {
@@ -2277,6 +3099,51 @@ type SummarizeDriftParamsIgnored string
 // SummarizeDriftParamsBy defines parameters for SummarizeDrift.
 type SummarizeDriftParamsBy string
 
+// ListEventRulesParams defines parameters for ListEventRules.
+type ListEventRulesParams struct {
+	// Limit How many items a page holds at most.
+	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The next_cursor of the page before; empty for the first.
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Account Only this account's.
+	Account *string `form:"account,omitempty" json:"account,omitempty"`
+}
+
+// CreateEventRuleParams defines parameters for CreateEventRule.
+type CreateEventRuleParams struct {
+	// IdempotencyKey Makes a repeated call safe: for 24 hours the same key with the same request gets the first call's answer and changes nothing. After that the key may be forgotten, and the call creates anew.
+	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
+}
+
+// DeleteEventRuleParams defines parameters for DeleteEventRule.
+type DeleteEventRuleParams struct {
+	// Reason Why, for the log.
+	Reason *string `form:"reason,omitempty" json:"reason,omitempty"`
+}
+
+// ListEventsParams defines parameters for ListEvents.
+type ListEventsParams struct {
+	// Limit How many items a page holds at most.
+	Limit *int64 `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The next_cursor of the page before; empty for the first.
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Account Only this account's.
+	Account *string `form:"account,omitempty" json:"account,omitempty"`
+
+	// Name Only events of this name, whole or what stands after the dot.
+	Name *string `form:"name,omitempty" json:"name,omitempty"`
+
+	// SkillID Only those about this skill.
+	SkillID *string `form:"skill_id,omitempty" json:"skill_id,omitempty"`
+
+	// Since Only what came after this event or this time (RFC 3339), oldest first.
+	Since *string `form:"since,omitempty" json:"since,omitempty"`
+}
+
 // ListLogParams defines parameters for ListLog.
 type ListLogParams struct {
 	// Limit How many items a page holds at most.
@@ -2385,6 +3252,36 @@ type SetAuditScheduleJSONRequestBody = AuditScheduleSet
 // SetCredentialJSONRequestBody defines body for SetCredential for application/json ContentType.
 type SetCredentialJSONRequestBody = CredentialSet
 
+// EnableForCustomerJSONRequestBody defines body for EnableForCustomer for application/json ContentType.
+type EnableForCustomerJSONRequestBody = CustomerEnable
+
+// SetEventHookJSONRequestBody defines body for SetEventHook for application/json ContentType.
+type SetEventHookJSONRequestBody = EventHookSet
+
+// CreateSkillJSONRequestBody defines body for CreateSkill for application/json ContentType.
+type CreateSkillJSONRequestBody = SkillCreate
+
+// CheckSkillJSONRequestBody defines body for CheckSkill for application/json ContentType.
+type CheckSkillJSONRequestBody = CheckBody
+
+// EnableSkillJSONRequestBody defines body for EnableSkill for application/json ContentType.
+type EnableSkillJSONRequestBody = ReasonBody
+
+// UpdateManifestJSONRequestBody defines body for UpdateManifest for application/json ContentType.
+type UpdateManifestJSONRequestBody = ManifestUpdate
+
+// CreateSubscriberJSONRequestBody defines body for CreateSubscriber for application/json ContentType.
+type CreateSubscriberJSONRequestBody = SubscriberBody
+
+// UpdateSubscriberJSONRequestBody defines body for UpdateSubscriber for application/json ContentType.
+type UpdateSubscriberJSONRequestBody = SubscriberBody
+
+// CreateSubscriptionJSONRequestBody defines body for CreateSubscription for application/json ContentType.
+type CreateSubscriptionJSONRequestBody = SubscriptionCreate
+
+// UpdateSubscriptionJSONRequestBody defines body for UpdateSubscription for application/json ContentType.
+type UpdateSubscriptionJSONRequestBody = SubscriptionBody
+
 // CreateAuditJSONRequestBody defines body for CreateAudit for application/json ContentType.
 type CreateAuditJSONRequestBody = AuditRequest
 
@@ -2408,6 +3305,9 @@ type RepairDriftJSONRequestBody = RepairBody
 
 // UnignoreDriftJSONRequestBody defines body for UnignoreDrift for application/json ContentType.
 type UnignoreDriftJSONRequestBody = UnignoreBody
+
+// CreateEventRuleJSONRequestBody defines body for CreateEventRule for application/json ContentType.
+type CreateEventRuleJSONRequestBody = EventRuleRequest
 
 // CreateRolloutJSONRequestBody defines body for CreateRollout for application/json ContentType.
 type CreateRolloutJSONRequestBody = RolloutRequest
@@ -2554,6 +3454,244 @@ func (c *Client) SetCredential(ctx context.Context, name string, kind SetCredent
 		return nil, err
 	}
 	return receive[AccountCredential](ctx, c, r)
+}
+
+// GetCustomerEndpoint calls GET /api/v1/accounts/{name}/customer/endpoint: ask which regional endpoint is the customer's, and say which one is remembered.
+func (c *Client) GetCustomerEndpoint(ctx context.Context, name string) (*Response[CustomerEndpoint], error) {
+	r := newRequest("getCustomerEndpoint", http.MethodGet, "/api/v1/accounts/{name}/customer/endpoint", "name", text(name))
+	return receive[CustomerEndpoint](ctx, c, r)
+}
+
+// DisableForCustomer calls DELETE /api/v1/accounts/{name}/customer/skills/{skill_id}/enablement: disable a skill for the customer and unlink the accounts.
+func (c *Client) DisableForCustomer(ctx context.Context, name string, skillID string, params DisableForCustomerParams) (*Response[CustomerEnablement], error) {
+	r := newRequest("disableForCustomer", http.MethodDelete, "/api/v1/accounts/{name}/customer/skills/{skill_id}/enablement", "name", text(name), "skill_id", text(skillID))
+	if params.Reason != nil {
+		r.addQuery("reason", false, *params.Reason)
+	}
+	return receive[CustomerEnablement](ctx, c, r)
+}
+
+// GetCustomerEnablement calls GET /api/v1/accounts/{name}/customer/skills/{skill_id}/enablement: say whether a skill is enabled and linked for the customer of the account's customer credential.
+func (c *Client) GetCustomerEnablement(ctx context.Context, name string, skillID string) (*Response[CustomerEnablement], error) {
+	r := newRequest("getCustomerEnablement", http.MethodGet, "/api/v1/accounts/{name}/customer/skills/{skill_id}/enablement", "name", text(name), "skill_id", text(skillID))
+	return receive[CustomerEnablement](ctx, c, r)
+}
+
+// EnableForCustomer calls POST /api/v1/accounts/{name}/customer/skills/{skill_id}/enablement: enable a skill for the customer and link the customer's account.
+func (c *Client) EnableForCustomer(ctx context.Context, name string, skillID string, body EnableForCustomerJSONRequestBody) (*Response[CustomerEnablement], error) {
+	r := newRequest("enableForCustomer", http.MethodPost, "/api/v1/accounts/{name}/customer/skills/{skill_id}/enablement", "name", text(name), "skill_id", text(skillID))
+	if err := r.setJSON(body); err != nil {
+		return nil, err
+	}
+	return receive[CustomerEnablement](ctx, c, r)
+}
+
+// DeleteEventHook calls DELETE /api/v1/accounts/{name}/event-hook: take no more events for an account.
+func (c *Client) DeleteEventHook(ctx context.Context, name string, params DeleteEventHookParams) error {
+	r := newRequest("deleteEventHook", http.MethodDelete, "/api/v1/accounts/{name}/event-hook", "name", text(name))
+	if params.Reason != nil {
+		r.addQuery("reason", false, *params.Reason)
+	}
+	_, err := receive[struct{}](ctx, c, r)
+	return err
+}
+
+// GetEventHook calls GET /api/v1/accounts/{name}/event-hook: show from where an account takes events.
+func (c *Client) GetEventHook(ctx context.Context, name string) (*Response[EventHook], error) {
+	r := newRequest("getEventHook", http.MethodGet, "/api/v1/accounts/{name}/event-hook", "name", text(name))
+	return receive[EventHook](ctx, c, r)
+}
+
+// SetEventHook calls PUT /api/v1/accounts/{name}/event-hook: set from where an account takes events.
+func (c *Client) SetEventHook(ctx context.Context, name string, body SetEventHookJSONRequestBody) (*Response[EventHook], error) {
+	r := newRequest("setEventHook", http.MethodPut, "/api/v1/accounts/{name}/event-hook", "name", text(name))
+	if err := r.setJSON(body); err != nil {
+		return nil, err
+	}
+	return receive[EventHook](ctx, c, r)
+}
+
+// ListSkills calls GET /api/v1/accounts/{name}/skills: list the skills of the account's vendor, an entry for each stage.
+func (c *Client) ListSkills(ctx context.Context, name string, params ListSkillsParams) (*Response[SummaryList], error) {
+	r := newRequest("listSkills", http.MethodGet, "/api/v1/accounts/{name}/skills", "name", text(name))
+	if params.SkillID != nil {
+		r.addQuery("skill_id", true, *params.SkillID)
+	}
+	return receive[SummaryList](ctx, c, r)
+}
+
+// CreateSkill calls POST /api/v1/accounts/{name}/skills: create a skill from a manifest.
+func (c *Client) CreateSkill(ctx context.Context, name string, params CreateSkillParams, body CreateSkillJSONRequestBody) (*Response[SkillCreated], error) {
+	r := newRequest("createSkill", http.MethodPost, "/api/v1/accounts/{name}/skills", "name", text(name))
+	if params.IdempotencyKey != nil {
+		r.header.Set("Idempotency-Key", text(*params.IdempotencyKey))
+	}
+	if err := r.setJSON(body); err != nil {
+		return nil, err
+	}
+	return receive[SkillCreated](ctx, c, r)
+}
+
+// DeleteSkill calls DELETE /api/v1/accounts/{name}/skills/{skill_id}: delete a skill with its interaction model.
+func (c *Client) DeleteSkill(ctx context.Context, name string, skillID string, params DeleteSkillParams) error {
+	r := newRequest("deleteSkill", http.MethodDelete, "/api/v1/accounts/{name}/skills/{skill_id}", "name", text(name), "skill_id", text(skillID))
+	if params.Reason != nil {
+		r.addQuery("reason", false, *params.Reason)
+	}
+	_, err := receive[struct{}](ctx, c, r)
+	return err
+}
+
+// ListSkillChecks calls GET /api/v1/accounts/{name}/skills/{skill_id}/check: show what the latest checks of a skill saw, without checking anew.
+func (c *Client) ListSkillChecks(ctx context.Context, name string, skillID string) (*Response[PreflightList], error) {
+	r := newRequest("listSkillChecks", http.MethodGet, "/api/v1/accounts/{name}/skills/{skill_id}/check", "name", text(name), "skill_id", text(skillID))
+	return receive[PreflightList](ctx, c, r)
+}
+
+// CheckSkill calls POST /api/v1/accounts/{name}/skills/{skill_id}/check: check what stands in the way of rolling a skill out.
+func (c *Client) CheckSkill(ctx context.Context, name string, skillID string, body CheckSkillJSONRequestBody) (*Response[Preflight], error) {
+	r := newRequest("checkSkill", http.MethodPost, "/api/v1/accounts/{name}/skills/{skill_id}/check", "name", text(name), "skill_id", text(skillID))
+	if err := r.setJSON(body); err != nil {
+		return nil, err
+	}
+	return receive[Preflight](ctx, c, r)
+}
+
+// DisableSkill calls DELETE /api/v1/accounts/{name}/skills/{skill_id}/stages/{stage}/enablement: disable a stage of a skill for its developer.
+func (c *Client) DisableSkill(ctx context.Context, name string, skillID string, stage DisableSkillParamsStage, params DisableSkillParams) (*Response[DeveloperEnablement], error) {
+	r := newRequest("disableSkill", http.MethodDelete, "/api/v1/accounts/{name}/skills/{skill_id}/stages/{stage}/enablement", "name", text(name), "skill_id", text(skillID), "stage", text(stage))
+	if params.Reason != nil {
+		r.addQuery("reason", false, *params.Reason)
+	}
+	return receive[DeveloperEnablement](ctx, c, r)
+}
+
+// GetEnablement calls GET /api/v1/accounts/{name}/skills/{skill_id}/stages/{stage}/enablement: say whether a stage of a skill is enabled for its developer.
+func (c *Client) GetEnablement(ctx context.Context, name string, skillID string, stage GetEnablementParamsStage) (*Response[DeveloperEnablement], error) {
+	r := newRequest("getEnablement", http.MethodGet, "/api/v1/accounts/{name}/skills/{skill_id}/stages/{stage}/enablement", "name", text(name), "skill_id", text(skillID), "stage", text(stage))
+	return receive[DeveloperEnablement](ctx, c, r)
+}
+
+// EnableSkill calls PUT /api/v1/accounts/{name}/skills/{skill_id}/stages/{stage}/enablement: enable a stage of a skill for its developer.
+func (c *Client) EnableSkill(ctx context.Context, name string, skillID string, stage EnableSkillParamsStage, body EnableSkillJSONRequestBody) (*Response[DeveloperEnablement], error) {
+	r := newRequest("enableSkill", http.MethodPut, "/api/v1/accounts/{name}/skills/{skill_id}/stages/{stage}/enablement", "name", text(name), "skill_id", text(skillID), "stage", text(stage))
+	if err := r.setJSON(body); err != nil {
+		return nil, err
+	}
+	return receive[DeveloperEnablement](ctx, c, r)
+}
+
+// GetManifest calls GET /api/v1/accounts/{name}/skills/{skill_id}/stages/{stage}/manifest: read the manifest of a skill at a stage, with its entity tag.
+func (c *Client) GetManifest(ctx context.Context, name string, skillID string, stage GetManifestParamsStage) (*Response[SkillManifest], error) {
+	r := newRequest("getManifest", http.MethodGet, "/api/v1/accounts/{name}/skills/{skill_id}/stages/{stage}/manifest", "name", text(name), "skill_id", text(skillID), "stage", text(stage))
+	return receive[SkillManifest](ctx, c, r)
+}
+
+// UpdateManifest calls PUT /api/v1/accounts/{name}/skills/{skill_id}/stages/{stage}/manifest: replace the manifest of a skill at a stage.
+func (c *Client) UpdateManifest(ctx context.Context, name string, skillID string, stage UpdateManifestParamsStage, body UpdateManifestJSONRequestBody) (*Response[SkillAccepted], error) {
+	r := newRequest("updateManifest", http.MethodPut, "/api/v1/accounts/{name}/skills/{skill_id}/stages/{stage}/manifest", "name", text(name), "skill_id", text(skillID), "stage", text(stage))
+	if err := r.setJSON(body); err != nil {
+		return nil, err
+	}
+	return receive[SkillAccepted](ctx, c, r)
+}
+
+// GetSkillStatus calls GET /api/v1/accounts/{name}/skills/{skill_id}/status: say how the last changes of a skill went.
+func (c *Client) GetSkillStatus(ctx context.Context, name string, skillID string, params GetSkillStatusParams) (*Response[SkillState], error) {
+	r := newRequest("getSkillStatus", http.MethodGet, "/api/v1/accounts/{name}/skills/{skill_id}/status", "name", text(name), "skill_id", text(skillID))
+	if params.Resource != nil {
+		r.addQuery("resource", true, *params.Resource)
+	}
+	if params.Wait != nil {
+		r.addQuery("wait", false, *params.Wait)
+	}
+	if params.ETag != nil {
+		r.addQuery("etag", false, *params.ETag)
+	}
+	return receive[SkillState](ctx, c, r)
+}
+
+// ListSubscribers calls GET /api/v1/accounts/{name}/subscribers: list the subscribers of the account's vendor.
+func (c *Client) ListSubscribers(ctx context.Context, name string) (*Response[SubscriberList], error) {
+	r := newRequest("listSubscribers", http.MethodGet, "/api/v1/accounts/{name}/subscribers", "name", text(name))
+	return receive[SubscriberList](ctx, c, r)
+}
+
+// CreateSubscriber calls POST /api/v1/accounts/{name}/subscribers: make a subscriber: an SNS topic that notifications of the vendor go to.
+func (c *Client) CreateSubscriber(ctx context.Context, name string, body CreateSubscriberJSONRequestBody) (*Response[Subscriber], error) {
+	r := newRequest("createSubscriber", http.MethodPost, "/api/v1/accounts/{name}/subscribers", "name", text(name))
+	if err := r.setJSON(body); err != nil {
+		return nil, err
+	}
+	return receive[Subscriber](ctx, c, r)
+}
+
+// DeleteSubscriber calls DELETE /api/v1/accounts/{name}/subscribers/{id}: delete a subscriber, whose subscriptions must be deleted first.
+func (c *Client) DeleteSubscriber(ctx context.Context, name string, id string, params DeleteSubscriberParams) error {
+	r := newRequest("deleteSubscriber", http.MethodDelete, "/api/v1/accounts/{name}/subscribers/{id}", "name", text(name), "id", text(id))
+	if params.Reason != nil {
+		r.addQuery("reason", false, *params.Reason)
+	}
+	_, err := receive[struct{}](ctx, c, r)
+	return err
+}
+
+// GetSubscriber calls GET /api/v1/accounts/{name}/subscribers/{id}: show a subscriber.
+func (c *Client) GetSubscriber(ctx context.Context, name string, id string) (*Response[Subscriber], error) {
+	r := newRequest("getSubscriber", http.MethodGet, "/api/v1/accounts/{name}/subscribers/{id}", "name", text(name), "id", text(id))
+	return receive[Subscriber](ctx, c, r)
+}
+
+// UpdateSubscriber calls PUT /api/v1/accounts/{name}/subscribers/{id}: replace the name and the endpoint of a subscriber.
+func (c *Client) UpdateSubscriber(ctx context.Context, name string, id string, body UpdateSubscriberJSONRequestBody) (*Response[Subscriber], error) {
+	r := newRequest("updateSubscriber", http.MethodPut, "/api/v1/accounts/{name}/subscribers/{id}", "name", text(name), "id", text(id))
+	if err := r.setJSON(body); err != nil {
+		return nil, err
+	}
+	return receive[Subscriber](ctx, c, r)
+}
+
+// ListSubscriptions calls GET /api/v1/accounts/{name}/subscriptions: list the subscriptions of the account's vendor.
+func (c *Client) ListSubscriptions(ctx context.Context, name string, params ListSubscriptionsParams) (*Response[SubscriptionList], error) {
+	r := newRequest("listSubscriptions", http.MethodGet, "/api/v1/accounts/{name}/subscriptions", "name", text(name))
+	if params.Subscriber != nil {
+		r.addQuery("subscriber", false, *params.Subscriber)
+	}
+	return receive[SubscriptionList](ctx, c, r)
+}
+
+// CreateSubscription calls POST /api/v1/accounts/{name}/subscriptions: subscribe a subscriber to events of the vendor's skills.
+func (c *Client) CreateSubscription(ctx context.Context, name string, body CreateSubscriptionJSONRequestBody) (*Response[Subscription], error) {
+	r := newRequest("createSubscription", http.MethodPost, "/api/v1/accounts/{name}/subscriptions", "name", text(name))
+	if err := r.setJSON(body); err != nil {
+		return nil, err
+	}
+	return receive[Subscription](ctx, c, r)
+}
+
+// DeleteSubscription calls DELETE /api/v1/accounts/{name}/subscriptions/{id}: delete a subscription.
+func (c *Client) DeleteSubscription(ctx context.Context, name string, id string, params DeleteSubscriptionParams) error {
+	r := newRequest("deleteSubscription", http.MethodDelete, "/api/v1/accounts/{name}/subscriptions/{id}", "name", text(name), "id", text(id))
+	if params.Reason != nil {
+		r.addQuery("reason", false, *params.Reason)
+	}
+	_, err := receive[struct{}](ctx, c, r)
+	return err
+}
+
+// GetSubscription calls GET /api/v1/accounts/{name}/subscriptions/{id}: show a subscription.
+func (c *Client) GetSubscription(ctx context.Context, name string, id string) (*Response[Subscription], error) {
+	r := newRequest("getSubscription", http.MethodGet, "/api/v1/accounts/{name}/subscriptions/{id}", "name", text(name), "id", text(id))
+	return receive[Subscription](ctx, c, r)
+}
+
+// UpdateSubscription calls PUT /api/v1/accounts/{name}/subscriptions/{id}: replace the name and the events of a subscription.
+func (c *Client) UpdateSubscription(ctx context.Context, name string, id string, body UpdateSubscriptionJSONRequestBody) (*Response[Subscription], error) {
+	r := newRequest("updateSubscription", http.MethodPut, "/api/v1/accounts/{name}/subscriptions/{id}", "name", text(name), "id", text(id))
+	if err := r.setJSON(body); err != nil {
+		return nil, err
+	}
+	return receive[Subscription](ctx, c, r)
 }
 
 // ListUnits calls GET /api/v1/accounts/{name}/units: list an account's units by property.
@@ -2842,6 +3980,79 @@ func (c *Client) UnignoreDrift(ctx context.Context, body UnignoreDriftJSONReques
 	return receive[DriftUnignoring](ctx, c, r)
 }
 
+// ListEventRules calls GET /api/v1/event-rules: list the rules of events.
+func (c *Client) ListEventRules(ctx context.Context, params ListEventRulesParams) (*Response[EventRuleList], error) {
+	r := newRequest("listEventRules", http.MethodGet, "/api/v1/event-rules")
+	if params.Limit != nil {
+		r.addQuery("limit", false, *params.Limit)
+	}
+	if params.Cursor != nil {
+		r.addQuery("cursor", false, *params.Cursor)
+	}
+	if params.Account != nil {
+		r.addQuery("account", false, *params.Account)
+	}
+	return receive[EventRuleList](ctx, c, r)
+}
+
+// CreateEventRule calls POST /api/v1/event-rules: say what is done when an event comes.
+func (c *Client) CreateEventRule(ctx context.Context, params CreateEventRuleParams, body CreateEventRuleJSONRequestBody) (*Response[EventRule], error) {
+	r := newRequest("createEventRule", http.MethodPost, "/api/v1/event-rules")
+	if params.IdempotencyKey != nil {
+		r.header.Set("Idempotency-Key", text(*params.IdempotencyKey))
+	}
+	if err := r.setJSON(body); err != nil {
+		return nil, err
+	}
+	return receive[EventRule](ctx, c, r)
+}
+
+// DeleteEventRule calls DELETE /api/v1/event-rules/{id}: delete a rule of events.
+func (c *Client) DeleteEventRule(ctx context.Context, id string, params DeleteEventRuleParams) error {
+	r := newRequest("deleteEventRule", http.MethodDelete, "/api/v1/event-rules/{id}", "id", text(id))
+	if params.Reason != nil {
+		r.addQuery("reason", false, *params.Reason)
+	}
+	_, err := receive[struct{}](ctx, c, r)
+	return err
+}
+
+// GetEventRule calls GET /api/v1/event-rules/{id}: show a rule of events.
+func (c *Client) GetEventRule(ctx context.Context, id string) (*Response[EventRule], error) {
+	r := newRequest("getEventRule", http.MethodGet, "/api/v1/event-rules/{id}", "id", text(id))
+	return receive[EventRule](ctx, c, r)
+}
+
+// ListEvents calls GET /api/v1/events: list what SNS told of skills, newest first.
+func (c *Client) ListEvents(ctx context.Context, params ListEventsParams) (*Response[EventList], error) {
+	r := newRequest("listEvents", http.MethodGet, "/api/v1/events")
+	if params.Limit != nil {
+		r.addQuery("limit", false, *params.Limit)
+	}
+	if params.Cursor != nil {
+		r.addQuery("cursor", false, *params.Cursor)
+	}
+	if params.Account != nil {
+		r.addQuery("account", false, *params.Account)
+	}
+	if params.Name != nil {
+		r.addQuery("name", false, *params.Name)
+	}
+	if params.SkillID != nil {
+		r.addQuery("skill_id", false, *params.SkillID)
+	}
+	if params.Since != nil {
+		r.addQuery("since", false, *params.Since)
+	}
+	return receive[EventList](ctx, c, r)
+}
+
+// GetEvent calls GET /api/v1/events/{id}: show an event with its message.
+func (c *Client) GetEvent(ctx context.Context, id string) (*Response[EventDetail], error) {
+	r := newRequest("getEvent", http.MethodGet, "/api/v1/events/{id}", "id", text(id))
+	return receive[EventDetail](ctx, c, r)
+}
+
 // ListLog calls GET /api/v1/log: list who did what and why, newest first.
 func (c *Client) ListLog(ctx context.Context, params ListLogParams) (*Response[LogEntryList], error) {
 	r := newRequest("listLog", http.MethodGet, "/api/v1/log")
@@ -2884,7 +4095,7 @@ func (c *Client) ListRollouts(ctx context.Context, params ListRolloutsParams) (*
 	return receive[RolloutList](ctx, c, r)
 }
 
-// CreateRollout calls POST /api/v1/rollouts: create a rollout, which starts at once unless start_at says when.
+// CreateRollout calls POST /api/v1/rollouts: create a rollout, which starts at once unless start_at says when or it is paused.
 func (c *Client) CreateRollout(ctx context.Context, params CreateRolloutParams, body CreateRolloutJSONRequestBody) (*Response[Rollout], error) {
 	r := newRequest("createRollout", http.MethodPost, "/api/v1/rollouts")
 	if params.IdempotencyKey != nil {

@@ -119,6 +119,7 @@ func TestErrors(t *testing.T) {
 		"forbidden":            {status: 403, contentType: "application/json", body: `{"title":"Forbidden"}`, want: "Forbidden", denied: true},
 		"a proxy's page":       {status: 502, contentType: "text/html", body: "<html>", want: "answered 502 Bad Gateway, but not as fleetd does", temporary: true},
 		"another JSON":         {status: 404, contentType: "application/json", body: `{"error":"x"}`, want: "answered 404 Not Found, but not as fleetd does"},
+		"a write in doubt":     {status: 502, contentType: "application/problem+json", body: `{"title":"Bad Gateway","code":"in_doubt","detail":"perhaps"}`, want: "perhaps"},
 		"broken JSON":          {status: 503, contentType: "application/problem+json", body: `{"title`, want: "answered 503", temporary: true},
 		"a redirect":           {status: 308, location: "https://elsewhere.example/", want: "redirect to https://elsewhere.example/"},
 		"success of a website": {status: 200, contentType: "text/html", body: "<html>hello", want: "answered 200 OK, but not as fleetd does"},

@@ -26,6 +26,9 @@ type Error struct {
 	Foreign   bool   // no fleetd wrote this answer
 }
 
+// inDoubt is the code of a write that may have been done.
+const inDoubt = "in_doubt"
+
 // Fault is one of several things wrong with one request.
 type Fault struct {
 	Location string
@@ -58,6 +61,9 @@ func (e *Error) Denied() bool {
 
 // Temporary reports whether the same call may go well a little later.
 func (e *Error) Temporary() bool {
+	if e.Code == inDoubt {
+		return false
+	}
 	switch e.Status {
 	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		return true

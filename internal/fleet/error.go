@@ -15,6 +15,7 @@ const (
 	CodeForbidden       Code = "forbidden"       // 403
 	CodeTooLarge        Code = "too_large"       // 413
 	CodeUnavailable     Code = "unavailable"     // try again later: 503
+	CodeInDoubt         Code = "in_doubt"        // it may have been done, read before writing again: 502
 	CodeInternal        Code = "internal"        // 500
 )
 

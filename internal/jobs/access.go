@@ -108,6 +108,7 @@ func (s *Accounts) openCustomer(acc *Account, access *Access) {
 	acc.customer = &apis.Customer{Account: acc.Name, Enablement: enablement.NewCustomer(enablement.CustomerConfig{
 		BaseURL: work.APIURL,
 		Connect: func(baseURL string) (*remote.Client, error) { return s.client(work, access, baseURL, s.base) },
+		Memory:  s.cfg.Store.Credential(work.ID, string(access.Kind)), Logger: s.cfg.Logger,
 	})}
 }
 

@@ -45,6 +45,10 @@ type RunnerConfig struct {
 	Accounts    AccountsConfig // Added is set by the runner
 	Audits      store.AuditDefault
 	Repair      AuditRepairFunc // after audits whose schedule asks for it; nil: none is automatic
+	// Publications and RefreshPreflight are what the rules of events ask. Nil: the accounts'
+	// developer credentials, and a check of the skill.
+	Publications     Publications
+	RefreshPreflight RefreshPreflightFunc
 }
 
 // Runner is the work of one process: lease, accounts, control loop and workers.
@@ -57,7 +61,9 @@ type Runner struct {
 	auditing *AuditControl
 	audits   *Audits
 	schedule *Scheduler
-	river    *river.Client[pgx.Tx]
+
+	preflights *Preflights
+	river      *river.Client[pgx.Tx]
 
 	loops   sync.WaitGroup
 	release context.CancelFunc // of the control loop
@@ -74,6 +80,7 @@ func NewRunner(ctx context.Context, cfg RunnerConfig) (*Runner, error) {
 	}
 	cfg.Accounts.Added = r.addQueue
 	r.Accounts = NewAccounts(cfg.Accounts)
+	r.preflights = NewPreflights(cfg.Store, r.Accounts, cfg.Logger)
 	r.control = NewControl(cfg.Store, r.Lease, r.Accounts, cfg.MaxInFlight, cfg.Logger)
 	r.Lease.onSeen = r.control.Wake
 	r.targets = NewTargets(cfg.Store, r.Lease, r.Accounts, cfg.Logger, r.control.Wake)
@@ -81,7 +88,15 @@ func NewRunner(ctx context.Context, cfg RunnerConfig) (*Runner, error) {
 	r.audits = NewAudits(cfg.Store, r.Accounts, cfg.Logger, r.auditing.Wake)
 	r.schedule = NewScheduler(cfg.Store, cfg.Audits, nil, cfg.Logger, r.auditing.Wake)
 	workers := river.NewWorkers()
-	if err := errors.Join(river.AddWorkerSafely(workers, r.targets), river.AddWorkerSafely(workers, r.audits)); err != nil {
+	if cfg.Publications == nil {
+		cfg.Publications = developerPublications{r.Accounts}
+	}
+	if cfg.RefreshPreflight == nil {
+		cfg.RefreshPreflight = r.preflights.Refresh
+	}
+	events := NewEvents(cfg.Store, cfg.Publications, cfg.RefreshPreflight, cfg.Logger)
+	err = errors.Join(river.AddWorkerSafely(workers, r.targets), river.AddWorkerSafely(workers, r.audits), river.AddWorkerSafely(workers, events))
+	if err != nil {
 		return nil, fmt.Errorf("register worker: %w", err)
 	}
 	r.river, err = river.NewClient(riverpgxv5.New(cfg.Pool), &river.Config{
@@ -90,7 +105,7 @@ func NewRunner(ctx context.Context, cfg RunnerConfig) (*Runner, error) {
 		ErrorHandler:                panicLog{cfg.Logger},
 		RetryPolicy:                 retryPolicy{},
 		Workers:                     workers,
-		Queues:                      map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: 1}},
+		Queues:                      map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: eventWorkers}},
 		FetchCooldown:               fetchCooldown,
 		FetchPollInterval:           fetchPoll,
 		JobTimeout:                  jobTimeout,

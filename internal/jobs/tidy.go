@@ -22,6 +22,7 @@ func (r *Runner) tidy(ctx context.Context) {
 	for {
 		keys, keysErr := st.ForgetIdempotencyKeys(ctx, tidyGroup)
 		units, unitsErr := st.ForgetAuditUnits(ctx, tidyGroup)
+		events, eventsErr := st.ForgetEvents(ctx, tidyGroup)
 		if ctx.Err() != nil {
 			return
 		}
@@ -31,8 +32,11 @@ func (r *Runner) tidy(ctx context.Context) {
 		if unitsErr != nil {
 			log.LogAttrs(ctx, slog.LevelWarn, "units of old audits not deleted", slog.Any("error", unitsErr))
 		}
+		if eventsErr != nil {
+			log.LogAttrs(ctx, slog.LevelWarn, "old events not deleted", slog.Any("error", eventsErr))
+		}
 		rest := tidyEvery
-		if keys == tidyGroup || units == tidyGroup {
+		if keys == tidyGroup || units == tidyGroup || events == tidyGroup {
 			rest = tidyPause
 		}
 		timer := time.NewTimer(rest)

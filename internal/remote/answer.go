@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -26,6 +27,8 @@ const MaxRetryAfter = time.Hour
 const (
 	maxDetail = 512
 	maxWord   = 128
+
+	maxViolations = 50 // that are kept, each of maxDetail
 )
 
 // readBody reads at most MaxBody bytes. The bytes come back with the error: an
@@ -98,24 +101,35 @@ func parseError(resp *http.Response, body []byte, secrets []string) *Error {
 	if json.Unmarshal(body, &fields) == nil && fields != nil {
 		e.Type = firstOf(text(fields, "type"), text(fields, "__type"), e.Type)
 		e.ErrCode = firstOf(text(fields, "code"), text(fields, "error"))
-		e.Detail = firstOf(text(fields, "message"), text(fields, "Message"), text(fields, "error_description"))
+		e.Message = firstOf(text(fields, "message"), text(fields, "Message"), text(fields, "error_description"))
+		e.Detail = e.Message
 		var violations []map[string]json.RawMessage
 		if json.Unmarshal(fields["violations"], &violations) == nil {
-			for _, v := range violations[:min(len(violations), 3)] {
-				e.ErrCode = firstOf(e.ErrCode, text(v, "code"))
-				e.Detail = strings.TrimSpace(e.Detail + " " + text(v, "message"))
+			for i, v := range violations[:min(len(violations), maxViolations)] {
+				code, message := text(v, "code"), text(v, "message")
+				if i < 3 {
+					e.ErrCode = firstOf(e.ErrCode, code)
+					e.Detail = strings.TrimSpace(e.Detail + " " + message)
+				}
+				if code != "" && message != "" {
+					message += " (" + code + ")"
+				}
+				e.Violations = append(e.Violations, firstOf(message, code))
 			}
 		}
 	} else {
 		e.Detail = string(body)
 	}
 	// Cleaning may join what a control character held apart, hence the second look.
-	for _, f := range [...]struct {
-		s     *string
-		limit int
-	}{{&e.Detail, maxDetail}, {&e.Type, maxWord}, {&e.ErrCode, maxWord}} {
-		*f.s = clean(redact(clean(redact(*f.s, secrets), f.limit), secrets), f.limit)
+	tidy := func(s *string, limit int) { *s = clean(redact(clean(redact(*s, secrets), limit), secrets), limit) }
+	tidy(&e.Detail, maxDetail)
+	tidy(&e.Message, maxDetail)
+	tidy(&e.Type, maxWord)
+	tidy(&e.ErrCode, maxWord)
+	for i := range e.Violations {
+		tidy(&e.Violations[i], maxDetail)
 	}
+	e.Violations = slices.DeleteFunc(e.Violations, func(v string) bool { return v == "" })
 	return e
 }
 

@@ -34,6 +34,11 @@ type Error struct {
 	// of the request removed. By the API's terms it is for logs only: no logic may
 	// depend on it and no customer may see it. Error does not print it.
 	Detail string
+	// Message is the message of the body alone, and Violations are what it says of the
+	// single things that are wrong, each with its code: the parts that Detail is cut from,
+	// cleaned as it is and under the same terms.
+	Message    string
+	Violations []string
 	// RetryAfter is how long the API asked to wait, 0 where it did not.
 	RetryAfter time.Duration
 	// InDoubt is true for a write that may have been executed although no good

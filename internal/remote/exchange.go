@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptrace"
 	"time"
@@ -21,7 +22,7 @@ type sending struct {
 }
 
 // exchange is one attempt: ask the gate, send, read the whole answer, all within
-// timeout. The answer's body comes back in memory.
+// timeout. The answer's body comes back in the call.
 func exchange(base http.RoundTripper, timeout time.Duration) http.RoundTripper {
 	native := isNative(base)
 	return roundTripper(func(req *http.Request) (*http.Response, error) {
@@ -50,12 +51,12 @@ func exchange(base http.RoundTripper, timeout time.Duration) http.RoundTripper {
 			// connection for it.
 			return nil, &attemptError{err: why(caller, ctx, err), sent: s.got || !native && !s.hooked && !errors.Is(err, ErrReadOnly), reused: s.reused}
 		}
-		var body []byte
+		k.body = nil
 		if resp.StatusCode != http.StatusSwitchingProtocols {
-			body, k.bodyErr = readBody(resp.Body)
+			k.body, k.bodyErr = readBody(resp.Body)
 		}
 		_ = resp.Body.Close() // what is unread goes with its connection
-		resp.Body = io.NopCloser(bytes.NewReader(body))
+		resp.Body = http.NoBody
 		k.answerAt = time.Now()
 		return resp, nil
 	})
@@ -95,7 +96,8 @@ func (s *sending) trace(ctx context.Context, cancel context.CancelFunc, k *call)
 // that cannot be rewound: nothing is sent of it, and net/http then does not
 // replay the read on another connection behind the budget's back.
 func attempt(ctx context.Context, req *http.Request, token string) (*http.Request, error) {
-	out := req.Clone(ctx)
+	out := req.WithContext(ctx)
+	out.Header = maps.Clone(req.Header)
 	out.Header.Set("Authorization", "Bearer "+token)
 	if req.GetBody != nil {
 		body, err := req.GetBody()

@@ -30,13 +30,14 @@ func FuzzErrorBody(f *testing.F) {
 		require.False(t, e.Temporary())
 		require.GreaterOrEqual(t, e.RetryAfter, time.Duration(0))
 		require.LessOrEqual(t, e.RetryAfter, MaxRetryAfter)
-		for _, s := range []string{e.Type, e.ErrCode, e.Detail, e.RequestID} {
+		require.LessOrEqual(t, len(e.Violations), maxViolations)
+		for _, s := range append([]string{e.Type, e.ErrCode, e.Detail, e.Message, e.RequestID}, e.Violations...) {
 			require.True(t, utf8.ValidString(s))
 			require.False(t, strings.ContainsAny(s, "\x00\n\r\x1b"))
 			require.LessOrEqual(t, len(s), maxDetail)
 		}
 		if !strings.Contains(header, "s3") {
-			require.NotContains(t, e.Detail+e.Type, "s3cret")
+			require.NotContains(t, e.Detail+e.Type+e.Message+strings.Join(e.Violations, " "), "s3cret")
 		}
 		require.NotContains(t, e.Error(), "\n")
 	})

@@ -74,8 +74,9 @@ type call struct {
 
 	sentAt   time.Time
 	answerAt time.Time
-	bodyErr  error // why the body of the last answer is not whole
-	waitErr  error // why a refused request was not sent again
+	body     []byte // of the last answer
+	bodyErr  error  // why it is not whole
+	waitErr  error  // why a refused request was not sent again
 }
 
 type callKey struct{}
@@ -106,7 +107,7 @@ func (c *Client) Do(ctx context.Context, r Request, out any) (Meta, error) {
 		return Meta{SentAt: k.sentAt}, c.fail(r, e)
 	}
 	defer func() { _ = resp.Body.Close() }()
-	body, _ := io.ReadAll(resp.Body) // in memory, at most MaxBody; k.bodyErr has what went wrong
+	body := k.body // at most MaxBody; k.bodyErr has what went wrong
 	meta := Meta{
 		Status: resp.StatusCode, RequestID: requestID(resp.Header), SentAt: k.sentAt, AnswerAt: k.answerAt,
 		Location: clean(resp.Header.Get("Location"), maxDetail),

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -128,6 +129,30 @@ func TestErrorKeepsWhatItCanOfAnyBody(t *testing.T) {
 			require.Equal(t, tt.html, e.HTML)
 			require.False(t, e.Temporary())
 		})
+	}
+}
+
+// A manifest may be wrong in many ways: each comes with its code, without the secret.
+func TestErrorKeepsEveryViolation(t *testing.T) {
+	t.Parallel()
+	many := strings.Repeat(`{"message":"v"},`, 99) + `{"message":"v"}`
+	for body, want := range map[string][]string{
+		`{"message":"m","violations":[{"code":"A","message":"a s3cret+code"},{"message":"b"},{"code":"C"},{},{"code":4,"message":"d\nd"}]}`: {
+			"a [redacted] (A)", "b", "C", "d d (4)",
+		},
+		`{"message":"m"}`: nil,
+		`{"message":"m","violations":[` + many + `]}`: slices.Repeat([]string{"v"}, maxViolations),
+	} {
+		srv := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusBadRequest)
+			_, _ = io.WriteString(w, body)
+		})
+		b := setup(t, srv.URL)
+		r := post()
+		r.Secrets = []string{"s3cret+code"}
+		e := b.fail(t, b.ctx, r)
+		require.Equal(t, "m", e.Message)
+		require.Equal(t, want, e.Violations)
 	}
 }
 

@@ -149,7 +149,7 @@ func (c *Client) Disable(ctx context.Context, unitID, skillID string, stage flee
 // target checks the IDs and makes the path and query that three of the four
 // operations share.
 func target(unitID, skillID string, stage fleet.Stage) (string, url.Values, error) {
-	if err := checkID("skill_id", skillID); err != nil {
+	if err := remote.CheckID("skill_id", skillID); err != nil {
 		return "", nil, err
 	}
 	query, err := unitQuery(unitID, stage)
@@ -160,7 +160,7 @@ func target(unitID, skillID string, stage fleet.Stage) (string, url.Values, erro
 }
 
 func unitQuery(unitID string, stage fleet.Stage) (url.Values, error) {
-	if err := checkID("unit_id", unitID); err != nil {
+	if err := remote.CheckID("unit_id", unitID); err != nil {
 		return nil, err
 	}
 	query := url.Values{"unitId": {unitID}}
@@ -168,23 +168,4 @@ func unitQuery(unitID string, stage fleet.Stage) (url.Values, error) {
 		query.Set("stage", string(stage))
 	}
 	return query, nil
-}
-
-// checkID refuses what no API could have given out. IDs are opaque otherwise: the
-// reference and real answers disagree on their form (facts 1.6).
-func checkID(field, id string) error {
-	switch {
-	case id == "":
-		return fleet.Invalidf(field, "the ID is empty: give one")
-	case len(id) > 255:
-		return fleet.Invalidf(field, "the ID has %d bytes: at most 255 are allowed", len(id))
-	case id == "." || id == "..":
-		return fleet.Invalidf(field, "%q is not an ID: it would change the address that is called", id)
-	}
-	for i, r := range id {
-		if r <= ' ' || r == 0x7f || r == '\uFFFD' {
-			return fleet.Invalidf(field, "the ID has a space, a control character or invalid UTF-8 at byte %d: take it out", i+1)
-		}
-	}
-	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"fleetd/internal/fleet"
+	"fleetd/internal/remote"
 )
 
 // maxWord is the longest status, stage or link status that is taken for one. The
@@ -104,7 +105,7 @@ func (a *listAnswer) Check() error {
 		if err := e.Check(); err != nil {
 			return fmt.Errorf("item %d: %w", i, err)
 		}
-		if err := checkID("skill.id", e.Skill.ID); err != nil {
+		if err := remote.CheckID("skill.id", e.Skill.ID); err != nil {
 			return fmt.Errorf("item %d: %w", i, err)
 		}
 	}

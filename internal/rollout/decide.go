@@ -81,8 +81,8 @@ func Horizon(rate, share float64, maxInFlight int) int {
 // so a halted rollout has at most MaxFailures + 1 failures since the last
 // acknowledgement.
 //
-// A rollout with no target left ends, even where its last failure broke the
-// threshold: there is nothing left to halt.
+// A rollout with no target left ends, even where it is paused or its last failure
+// broke the threshold: there is nothing left to hold back.
 func Decide(s Snapshot, now time.Time) Decision {
 	d := Decision{
 		State: s.State, Reason: s.StateReason,
@@ -94,10 +94,7 @@ func Decide(s Snapshot, now time.Time) Decision {
 	case fleet.RolloutSucceeded, fleet.RolloutCompletedWithFailures, fleet.RolloutCanceled:
 		d.Ended = drained // a canceled rollout still proves what was in flight
 		return d
-	case fleet.RolloutPaused, fleet.RolloutHalted:
-		d.Recall = s.Counts.Queued > 0
-		return d
-	case fleet.RolloutScheduled, fleet.RolloutRunning, fleet.RolloutWaiting:
+	case fleet.RolloutScheduled, fleet.RolloutRunning, fleet.RolloutWaiting, fleet.RolloutPaused, fleet.RolloutHalted:
 	default: // a state of a newer version: leave it alone
 		return d
 	}
@@ -105,6 +102,10 @@ func Decide(s Snapshot, now time.Time) Decision {
 	if drained {
 		d.State, d.Reason = outcome(s.Counts), ""
 		d.SoakUntil, d.Ended = time.Time{}, true
+		return d
+	}
+	if s.State == fleet.RolloutPaused || s.State == fleet.RolloutHalted {
+		d.Recall = s.Counts.Queued > 0
 		return d
 	}
 	if failures := Failures(s.Counts, s.Acknowledged); failures > s.MaxFailures {

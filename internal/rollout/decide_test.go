@@ -174,12 +174,19 @@ func TestDecide(t *testing.T) {
 			}),
 			rollout.Decision{State: fleet.RolloutPaused, Reason: "by ada", Recall: true},
 		},
-		"a paused rollout stays paused when its last target ends": {
+		"a paused rollout ends with its last target": {
 			running(func(s *rollout.Snapshot) {
-				s.State, s.PendingInWave = fleet.RolloutPaused, false
+				s.State, s.StateReason, s.PendingInWave = fleet.RolloutPaused, "by ada", false
 				s.Counts = fleet.Counts{Succeeded: 100}
 			}),
-			rollout.Decision{State: fleet.RolloutPaused},
+			rollout.Decision{State: fleet.RolloutSucceeded, Ended: true},
+		},
+		"a halted rollout ends when what was in flight has": {
+			running(func(s *rollout.Snapshot) {
+				s.State, s.StateReason, s.PendingInWave = fleet.RolloutHalted, "3 failures, 2 allowed", false
+				s.Counts = fleet.Counts{Succeeded: 97, Failed: 3}
+			}),
+			rollout.Decision{State: fleet.RolloutCompletedWithFailures, Ended: true},
 		},
 		"a halted rollout stays halted until somebody resumes": {
 			running(func(s *rollout.Snapshot) { s.State, s.StateReason = fleet.RolloutHalted, "11 failures, 10 allowed" }),

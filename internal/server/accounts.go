@@ -37,6 +37,7 @@ type accountCreate struct {
 	CodeURL         string   `json:"code_url,omitempty" maxLength:"2000" doc:"Where link mode codes asks for one authorization code a write."`
 	RedirectURIs    []string `json:"redirect_uris,omitempty" maxItems:"100" doc:"The only redirect URIs a code may be for; the first is the one sent."`
 	ProtectedSkills []string `json:"protected_skills,omitempty" maxItems:"1000" doc:"Skills that rollouts must leave alone, besides the built-in list."`
+	Countries       []string `json:"countries,omitempty" maxItems:"249" doc:"Where its homes are, ISO 3166 codes of two letters: a skill must be distributed there."`
 	Reason          string   `json:"reason,omitempty" maxLength:"1000" doc:"Why, for the log."`
 }
 
@@ -54,6 +55,7 @@ type accountSet struct {
 	CodeURL         *string  `json:"code_url,omitempty" maxLength:"2000"`
 	RedirectURIs    []string `json:"redirect_uris,omitempty" maxItems:"100" doc:"Replaces the list; an empty one clears it."`
 	ProtectedSkills []string `json:"protected_skills,omitempty" maxItems:"1000" doc:"Replaces the list; an empty one clears it."`
+	Countries       []string `json:"countries,omitempty" maxItems:"249" doc:"Replaces the list; an empty one clears it."`
 	Reason          string   `json:"reason,omitempty" maxLength:"1000" doc:"Why, for the log."`
 }
 
@@ -121,7 +123,7 @@ func (s *server) createAccount(ctx context.Context, in *struct {
 		Name: b.Name, ClientID: b.ClientID, ClientSecret: b.ClientSecret, RefreshToken: b.RefreshToken,
 		Region: b.Region, APIURL: b.APIURL, TokenURL: b.TokenURL, Rate: b.Rate, Burst: b.Burst,
 		LinkMode: fleet.LinkMode(b.LinkMode), CodeURL: b.CodeURL,
-		RedirectURIs: b.RedirectURIs, ProtectedSkills: b.ProtectedSkills, Reason: b.Reason,
+		RedirectURIs: b.RedirectURIs, ProtectedSkills: b.ProtectedSkills, Countries: b.Countries, Reason: b.Reason,
 	}, actor(ctx), once)
 	if err != nil {
 		return nil, err
@@ -160,7 +162,7 @@ func (s *server) setAccount(ctx context.Context, in *struct {
 		ClientID: b.ClientID, ClientSecret: b.ClientSecret, RefreshToken: b.RefreshToken,
 		Region: b.Region, APIURL: b.APIURL, TokenURL: b.TokenURL, Rate: b.Rate, Burst: b.Burst,
 		LinkMode: (*fleet.LinkMode)(b.LinkMode), CodeURL: b.CodeURL,
-		RedirectURIs: b.RedirectURIs, ProtectedSkills: b.ProtectedSkills, Reason: b.Reason,
+		RedirectURIs: b.RedirectURIs, ProtectedSkills: b.ProtectedSkills, Countries: b.Countries, Reason: b.Reason,
 	}, actor(ctx))
 	if err != nil {
 		return nil, err

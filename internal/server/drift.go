@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"fleetd/internal/fleet"
+	"fleetd/internal/preflight"
 	"fleetd/internal/store"
 )
 
@@ -15,6 +16,8 @@ type DriftStore interface {
 	SummarizeDrift(ctx context.Context, f store.DriftFilter, by []store.DriftBy) (store.DriftSummary, error)
 	IgnoreDrift(ctx context.Context, p store.IgnoreParams, by fleet.Actor) (store.DriftIgnoring, error)
 	UnignoreDrift(ctx context.Context, p store.UnignoreParams, by fleet.Actor) (store.DriftUnignoring, error)
+	RepairChanges(ctx context.Context, p store.RepairParams) ([]store.RepairChange, error)
+	RepairMade(ctx context.Context, by fleet.Actor, once store.Idempotency) (bool, error)
 	PlanRepair(ctx context.Context, p store.RepairParams) (store.Repair, error)
 	RepairDrift(ctx context.Context, p store.RepairParams, by fleet.Actor, once store.Idempotency) (store.Repair, bool, error)
 }
@@ -79,6 +82,7 @@ type repairBody struct {
 	ObservationAge
 
 	DryRun bool `json:"dry_run,omitempty" doc:"Show the plans; create nothing."`
+	Force  bool `json:"force,omitempty" doc:"Make it in spite of failed checks; needs a reason."`
 }
 
 func (b *repairBody) params() (store.RepairParams, error) {
@@ -130,7 +134,8 @@ func (s *server) registerDrift() {
 		id: "repairDrift", method: http.MethodPost, path: "/drift/repair", tag: tag, role: fleet.RoleOperator, timeout: rolloutTimeout,
 		summary: "Make the rollouts that put findings right, or show their plans",
 		text: "One rollout for each skill, action and stage, all or none. Left alone, and counted in skipped, are homes that are not vacant, " +
-			"that the last audit could not see whole or that a rollout of the skill has. The status is 201 when rollouts were created.",
+			"that the last audit could not see whole or that a rollout of the skill has. A failed check of a skill refuses all, unless force is given. " +
+			"The status is 201 when rollouts were created.",
 	}, s.repairDrift)
 }
 
@@ -197,6 +202,9 @@ func (s *server) repairDrift(ctx context.Context, in *struct {
 		return nil, err
 	}
 	if in.Body.DryRun {
+		if p.Preflights, err = s.preflightRepair(ctx, p, nil); err != nil {
+			return nil, err
+		}
 		repair, err := s.cfg.Drift.PlanRepair(ctx, p)
 		if err != nil {
 			return nil, err
@@ -207,6 +215,15 @@ func (s *server) repairDrift(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
+	made, err := s.cfg.Drift.RepairMade(ctx, actor(ctx), once)
+	if err != nil {
+		return nil, err
+	}
+	if !made {
+		if p.Preflights, err = s.preflightRepair(ctx, p, &force{yes: in.Body.Force, reason: in.Body.Reason}); err != nil {
+			return nil, err
+		}
+	}
 	repair, again, err := s.cfg.Drift.RepairDrift(ctx, p, actor(ctx), once)
 	if err != nil {
 		return nil, err
@@ -214,6 +231,32 @@ func (s *server) repairDrift(ctx context.Context, in *struct {
 	out := &repairOut{Replay: replayed(again), Status: http.StatusOK, Body: repair}
 	if len(repair.Rollouts) > 0 {
 		out.Status = http.StatusCreated
+	}
+	return out, nil
+}
+
+// preflightRepair checks what a repair would make; where f is nil, it refuses nothing.
+func (s *server) preflightRepair(ctx context.Context, p store.RepairParams, f *force) (map[store.RepairChange]*preflight.Report, error) {
+	changes, err := s.cfg.Drift.RepairChanges(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	queries := make([]preflight.Query, len(changes))
+	for i, c := range changes {
+		queries[i] = preflight.Query{Account: c.Account, Action: c.Action, SkillID: c.SkillID, Stage: c.Stage, Why: preflight.WhyRepair}
+	}
+	var reports []preflight.Report
+	if f != nil {
+		reports, err = s.preflight(ctx, *f, queries...)
+	} else {
+		reports, err = s.cfg.Preflights.Preflight(ctx, queries...)
+	}
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[store.RepairChange]*preflight.Report, len(changes))
+	for i, c := range changes {
+		out[c] = &reports[i]
 	}
 	return out, nil
 }

@@ -17,6 +17,7 @@ type Guardrails struct {
 	Timezone      string     `json:"timezone,omitempty" doc:"Of window, an IANA name; each property's own when not given."`
 	StartAt       *time.Time `json:"start_at,omitempty" doc:"Not before then."`
 	VerifyTimeout string     `json:"verify_timeout,omitempty" doc:"How long a write may take to show: 10m when not given."`
+	Paused        bool       `json:"paused,omitempty" doc:"Make it paused: nothing is released until it is resumed."`
 	Weight        int        `json:"weight,omitempty" minimum:"1" doc:"The share of the budget beside other rollouts; 1 when not given."`
 	Reason        string     `json:"reason,omitempty" maxLength:"1000" doc:"Why, for the log."`
 }
@@ -25,7 +26,8 @@ type Guardrails struct {
 // not see every body, so it checks what the tags say as well.
 func (g *Guardrails) params() (store.RolloutParams, error) {
 	p := store.RolloutParams{
-		Canary: g.Canary, Waves: g.Waves, MaxFailures: g.MaxFailures, Window: g.Window, Timezone: g.Timezone, Weight: g.Weight, Reason: g.Reason,
+		Canary: g.Canary, Waves: g.Waves, MaxFailures: g.MaxFailures, Window: g.Window, Timezone: g.Timezone, Paused: g.Paused,
+		Weight: g.Weight, Reason: g.Reason,
 	}
 	switch {
 	case p.Canary < 0:

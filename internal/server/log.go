@@ -8,9 +8,10 @@ import (
 	"fleetd/internal/store"
 )
 
-// LogStore is what the log operation needs.
+// LogStore is what the log operation needs, and what writes to an API are recorded in.
 type LogStore interface {
 	ListLog(ctx context.Context, f store.LogFilter) ([]store.LogEntry, int64, error)
+	Record(ctx context.Context, e store.LogEntry) error
 }
 
 type logListOut struct{ Body *list[store.LogEntry] }

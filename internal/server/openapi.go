@@ -11,6 +11,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"fleetd/internal/fleet/document"
+	"fleetd/internal/manifest"
 )
 
 // spec is the OpenAPI 3.0 document of this server. huma speaks 3.1; the client
@@ -53,20 +54,37 @@ func (s *server) spec() ([]byte, error) {
 // every type but an object.
 func nullableObjects() map[string][]string {
 	return map[string][]string{
-		"Rollout": {"eta"},
-		"Target":  {"before", "after"},
-		"Audit":   {"slot"}, "Drift": {"desired"},
+		"Rollout": {"eta", "preflight"}, "Plan": {"preflight"},
+		"Target": {"before", "after"},
+		"Audit":  {"slot"}, "Drift": {"desired"},
 	}
 }
 
 // documentPath is the package of what stands in a document.
 var documentPath = reflect.TypeFor[document.Document]().PkgPath()
 
+// manifestPath is the package of what the skill manifest API says.
+var manifestPath = reflect.TypeFor[manifest.Status]().PkgPath()
+
 // schemaName names the schema of a type; that of a page of things is ThingList.
 func schemaName(t reflect.Type, hint string) string {
 	name := huma.DefaultSchemaNamer(t, hint)
 	if t.PkgPath() == documentPath && name != "Document" {
 		return "Document" + name // A skill or an entry of anything else may come.
+	}
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if t.PkgPath() == manifestPath {
+		return "Skill" + name
+	}
+	switch name {
+	case "Report":
+		return "Preflight"
+	case "Check":
+		return "PreflightCheck"
+	case "ListReport":
+		return "PreflightList"
 	}
 	if item, ok := strings.CutPrefix(name, "List"); ok && item != "" {
 		return item + "List"

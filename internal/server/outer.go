@@ -136,12 +136,17 @@ func (w *writer) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 type reader struct {
 	body    io.ReadCloser
 	control *http.ResponseController
+	until   time.Time // of the body as a whole; zero: no bound
 }
 
 // Read reads within stallTimeout.
 func (r *reader) Read(b []byte) (int, error) {
 	// Test recorders have no deadlines, and need none.
-	_ = r.control.SetReadDeadline(time.Now().Add(stallTimeout))
+	deadline := time.Now().Add(stallTimeout)
+	if !r.until.IsZero() && r.until.Before(deadline) {
+		deadline = r.until
+	}
+	_ = r.control.SetReadDeadline(deadline)
 	n, err := r.body.Read(b)
 	_ = r.control.SetReadDeadline(time.Time{})
 	return n, err //nolint:wrapcheck // io.EOF must stay io.EOF.

@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -18,10 +20,12 @@ type Problem struct { //nolint:errname // RFC 9457 calls it so, and so does the 
 	Type      string          `json:"type" doc:"Always about:blank: code says what kind of problem it is."`
 	Title     string          `json:"title" doc:"The name of the HTTP status."`
 	Status    int             `json:"status" doc:"The HTTP status."`
-	Code      fleet.Code      `json:"code" doc:"What kind of problem it is, for programs." enum:"invalid,not_found,conflict,unauthenticated,forbidden,too_large,unavailable,internal"`
+	Code      fleet.Code      `json:"code" doc:"What kind of problem it is, for programs." enum:"invalid,not_found,conflict,unauthenticated,forbidden,too_large,unavailable,in_doubt,internal"`
 	Detail    string          `json:"detail" doc:"What is wrong and how to mend it."`
 	RequestID string          `json:"request_id,omitempty" doc:"Names the request in fleetd's log."`
 	Errors    []ProblemDetail `json:"errors,omitempty" doc:"The single things that are wrong, where there are several or one has a place."`
+
+	retryAfter time.Duration // of the Retry-After header; 0: none
 }
 
 // ProblemDetail is one thing that is wrong with a request.
@@ -39,6 +43,14 @@ func (p *Problem) GetStatus() int { return p.Status }
 
 // ContentType makes a JSON answer a problem document, for huma.
 func (p *Problem) ContentType(string) string { return problemType }
+
+// GetHeaders is what the answer says beside the document, for huma.
+func (p *Problem) GetHeaders() http.Header {
+	if p.retryAfter <= 0 {
+		return nil
+	}
+	return http.Header{"Retry-After": {strconv.FormatInt(int64((p.retryAfter+time.Second-1)/time.Second), 10)}}
+}
 
 const problemType = "application/problem+json"
 
@@ -104,6 +116,10 @@ func sentence(message string) string {
 func problemOf(ctx context.Context, err error) *Problem {
 	p := &Problem{Type: "about:blank", RequestID: requestID(ctx)}
 	known := new(fleet.Error)
+	if e := apiError(err); e != nil {
+		p.fill(e)
+		return p
+	}
 	switch {
 	case errors.As(err, &known):
 		p.Status, p.Code, p.Detail = statusOf(known.Code), known.Code, known.Message
@@ -160,6 +176,8 @@ func statusOf(code fleet.Code) int {
 		return http.StatusRequestEntityTooLarge
 	case fleet.CodeUnavailable:
 		return http.StatusServiceUnavailable
+	case fleet.CodeInDoubt:
+		return http.StatusBadGateway
 	case fleet.CodeInternal:
 	}
 	return http.StatusInternalServerError
@@ -178,6 +196,8 @@ func codeOf(status int) fleet.Code {
 		return fleet.CodeForbidden
 	case http.StatusRequestEntityTooLarge:
 		return fleet.CodeTooLarge
+	case http.StatusBadGateway:
+		return fleet.CodeInDoubt
 	case http.StatusServiceUnavailable, http.StatusRequestTimeout:
 		return fleet.CodeUnavailable
 	}

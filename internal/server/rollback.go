@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"fleetd/internal/fleet"
+	"fleetd/internal/preflight"
 	"fleetd/internal/store"
 )
 
@@ -38,7 +39,7 @@ func (s *server) registerRollbacks() {
 		status: http.StatusCreated, timeout: rolloutTimeout,
 		summary: "Put back what each succeeded target of an ended rollout had before, by a rollout of its own",
 		text: "Each home is read first and is written to only where it still is as that rollout left it; others are skipped with the reason " +
-			"changed_since. Homes whose state before is not known are left out.",
+			"changed_since. Homes whose state before is not known are left out. What stands in the way of the skill is checked, and stops no rollback.",
 	}, s.rollbackRollout)
 }
 
@@ -52,7 +53,11 @@ func (s *server) planRollback(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	return planned(s.cfg.Rollouts.PlanRollout(ctx, p))
+	plan, err := s.cfg.Rollouts.PlanRollout(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	return s.planned(ctx, plan, preflight.WhyRollback)
 }
 
 func (s *server) rollbackRollout(ctx context.Context, in *struct {
@@ -70,9 +75,27 @@ func (s *server) rollbackRollout(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	rollout, again, err := s.cfg.Rollouts.CreateRollout(ctx, p, actor(ctx), once)
+	return s.create(ctx, p, once, func() ([]preflight.Report, error) { return s.preflightRollback(ctx, in.ID) })
+}
+
+// preflightRollback checks what a rollback does in most homes: the opposite of what it
+// takes back. It refuses nothing, for going back must not wait until the skill is mended;
+// homes in which it fails count toward its max_failures.
+func (s *server) preflightRollback(ctx context.Context, id string) ([]preflight.Report, error) {
+	of, err := s.cfg.Rollouts.Rollout(ctx, id)
 	if err != nil {
 		return nil, err
 	}
-	return &rolloutCreated{Replay: replayed(again), Body: rollout}, nil
+	action := fleet.ActionDisable
+	if of.Action == fleet.ActionDisable {
+		action = fleet.ActionEnable
+	}
+	reports, err := s.cfg.Preflights.Preflight(ctx, preflight.Query{
+		Account: of.Account, Action: action, SkillID: of.SkillID, Stage: of.Stage, Why: preflight.WhyRollback,
+	})
+	if err != nil {
+		return nil, err
+	}
+	reports[0].Forced = len(reports[0].Failed()) > 0
+	return reports, nil
 }

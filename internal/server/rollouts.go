@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"fleetd/internal/fleet"
+	"fleetd/internal/preflight"
 	"fleetd/internal/store"
 )
 
@@ -13,6 +14,7 @@ import (
 type RolloutStore interface {
 	PlanRollout(ctx context.Context, p store.RolloutParams) (store.Plan, error)
 	CreateRollout(ctx context.Context, p store.RolloutParams, by fleet.Actor, once store.Idempotency) (store.Rollout, bool, error)
+	CreatedRollout(ctx context.Context, by fleet.Actor, once store.Idempotency) (store.Rollout, bool, error)
 	Rollout(ctx context.Context, id string) (store.Rollout, error)
 	ListRollouts(ctx context.Context, f store.RolloutFilter) ([]store.Rollout, int64, error)
 	ListTargets(ctx context.Context, id string, f store.TargetFilter) ([]store.Target, int, error)
@@ -35,6 +37,7 @@ type rolloutRequest struct {
 	ObservationAge
 
 	IncludeOccupied bool `json:"include_occupied,omitempty" doc:"Write to occupied and linked homes as well."`
+	Force           bool `json:"force,omitempty" doc:"Make it in spite of failed checks; needs a reason."`
 }
 
 // RolloutID is the rollout in the path.
@@ -62,13 +65,15 @@ func (s *server) registerRollouts() {
 		id: "planRollout", method: http.MethodPost, path: "/rollouts/plan", tag: tag, role: fleet.RoleViewer,
 		timeout: rolloutTimeout,
 		summary: "Show what a rollout would do and cost",
-		text:    "Nothing is created and nothing is sent. A selector that matches nothing is an error.",
+		text: "Nothing is created and no home is asked or written to. What stands in the way of the skill is checked, with the account's developer credential, " +
+			"and shown in preflight. A selector that matches nothing is an error.",
 	}, s.planRollout)
 	register(s, operation{
 		id: "createRollout", method: http.MethodPost, path: "/rollouts", tag: tag, role: fleet.RoleOperator, status: http.StatusCreated,
 		timeout: rolloutTimeout,
-		summary: "Create a rollout, which starts at once unless start_at says when",
-		text:    "Refused with the code conflict while another rollout works on the same skill of one of the units.",
+		summary: "Create a rollout, which starts at once unless start_at says when or it is paused",
+		text: "Refused with the code conflict while another rollout works on the same skill of one of the units, and when a check of the skill fails: " +
+			"errors lists the checks, and force goes on in spite of them. What was checked is kept in preflight.",
 	}, s.createRollout)
 	register(s, operation{
 		id: "listRollouts", method: http.MethodGet, path: "/rollouts", tag: tag, role: fleet.RoleViewer,
@@ -145,13 +150,22 @@ func (s *server) planRollout(ctx context.Context, in *struct{ JSON RolloutBody }
 	if err != nil {
 		return nil, err
 	}
-	return planned(s.cfg.Rollouts.PlanRollout(ctx, p))
-}
-
-func planned(plan store.Plan, err error) (*planOut, error) {
+	plan, err := s.cfg.Rollouts.PlanRollout(ctx, p)
 	if err != nil {
 		return nil, err
 	}
+	return s.planned(ctx, plan, preflight.WhyPlan)
+}
+
+// planned completes a plan with what stands in the way of its skill.
+func (s *server) planned(ctx context.Context, plan store.Plan, why preflight.Why) (*planOut, error) {
+	reports, err := s.cfg.Preflights.Preflight(ctx, preflight.Query{
+		Account: plan.Account, Action: plan.Action, SkillID: plan.SkillID, Stage: plan.Stage, Why: why,
+	})
+	if err != nil {
+		return nil, err
+	}
+	plan.Preflight = &reports[0]
 	if plan.Waves == nil {
 		plan.Waves = []store.PlanWave{}
 	}
@@ -180,9 +194,31 @@ func (s *server) createRollout(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	rollout, again, err := s.cfg.Rollouts.CreateRollout(ctx, p, actor(ctx), once)
+	return s.create(ctx, p, once, func() ([]preflight.Report, error) {
+		return s.preflight(ctx, force{yes: request.Force, reason: request.Reason}, preflight.Query{
+			Account: p.Account, Action: p.Action, SkillID: p.SkillID, Stage: p.Stage, Why: preflight.WhyCreate,
+		})
+	})
+}
+
+// create makes a rollout after check, which a repeated call does without: it has the first
+// call's answer, whatever has become of the skill.
+func (s *server) create(
+	ctx context.Context, p store.RolloutParams, once store.Idempotency, check func() ([]preflight.Report, error),
+) (*rolloutCreated, error) {
+	rollout, again, err := s.cfg.Rollouts.CreatedRollout(ctx, actor(ctx), once)
 	if err != nil {
 		return nil, err
+	}
+	if !again {
+		reports, err := check()
+		if err != nil {
+			return nil, err
+		}
+		p.Preflight = &reports[0]
+		if rollout, again, err = s.cfg.Rollouts.CreateRollout(ctx, p, actor(ctx), once); err != nil {
+			return nil, err
+		}
 	}
 	return &rolloutCreated{Replay: replayed(again), Body: rollout}, nil
 }

@@ -34,6 +34,7 @@ func TestScripts(t *testing.T) {
 			script, err := txtar.ParseFile(file)
 			require.NoError(t, err)
 			f := newFixture(t)
+			f.develop(t, &skillAPI{left: 2})
 			rollout, audit := "", ""
 			for i := 0; i+1 < len(script.Files); i += 2 {
 				request, response := script.Files[i], &script.Files[i+1]

@@ -28,6 +28,15 @@ type Config struct {
 	Tokens      TokenStore
 	Log         LogStore
 	Checker     AccountChecker
+	APIs        APIs
+	Preflights  Preflights
+	Checks      PreflightStore
+	Events      EventStore
+	Hooks       HookStore
+	// Verifier judges what comes to the event hooks, and EnqueueEvent gives an event its job.
+	Verifier     MessageVerifier
+	EnqueueEvent store.EventEnqueue
+	Calls        CallStore
 
 	// Logger gets one line for each request that changed something or failed.
 	Logger *slog.Logger
@@ -85,6 +94,7 @@ func New(cfg Config) (http.Handler, error) {
 	})
 	mux.HandleFunc("GET /healthz", s.healthz)
 	mux.HandleFunc("GET /readyz", s.readyz)
+	mux.Handle("POST "+store.EventHookPath("{account}"), newHooks(s.cfg))
 	mux.Handle("GET /metrics", promhttp.HandlerFor(cfg.Registry, promhttp.HandlerOpts{Registry: cfg.Registry}))
 	return s.outer(mux), nil
 }
@@ -103,8 +113,9 @@ func HTTPServer(h http.Handler, logger *slog.Logger) *http.Server {
 
 func (c *Config) validate() error {
 	switch {
-	case c.Accounts == nil, c.Credentials == nil, c.Units == nil, c.Rollouts == nil, c.Desired == nil, c.Audits == nil, c.Drift == nil, c.Tokens == nil, c.Log == nil, c.Checker == nil:
-		return errors.New("server: a store or the account checker is missing from the configuration")
+	case c.Accounts == nil, c.Credentials == nil, c.Units == nil, c.Rollouts == nil, c.Desired == nil, c.Audits == nil, c.Drift == nil, c.Tokens == nil, c.Log == nil, c.Checker == nil, c.APIs == nil, c.Preflights == nil, c.Checks == nil, c.Calls == nil,
+		c.Events == nil, c.Hooks == nil, c.Verifier == nil, c.EnqueueEvent == nil:
+		return errors.New("server: a store, the account checker, the clients of the APIs or what event hooks need is missing from the configuration")
 	case c.Logger == nil:
 		return errors.New("server: the configuration has no logger")
 	case c.Registry == nil:
@@ -125,12 +136,17 @@ func newServer(cfg Config, mux humago.Mux) *server {
 	s.api = humago.New(mux, apiConfig(cfg.Version))
 	s.registerAccounts()
 	s.registerCredentials()
+	s.registerPreflights()
 	s.registerUnits()
 	s.registerRollouts()
 	s.registerRollbacks()
 	s.registerAudits()
 	s.registerDrift()
 	s.registerDesired()
+	s.registerEvents()
+	s.registerSkills()
+	s.registerEnablement()
+	s.registerSubscribers()
 	s.registerTokens()
 	s.registerLog()
 	s.registerVersion()

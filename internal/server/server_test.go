@@ -10,14 +10,20 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
+	"fleetd/internal/apis"
 	"fleetd/internal/fleet"
+	"fleetd/internal/notifications/sns"
 	"fleetd/internal/postgres/pgtest"
+	"fleetd/internal/preflight"
 	"fleetd/internal/server"
 	"fleetd/internal/store"
 )
@@ -33,6 +39,10 @@ type fixture struct {
 	log    *syncBuffer
 	ready  func(context.Context) error
 	exist  func(account string, skillIDs []string) ([]string, error)
+	asked  atomic.Int32 // preflights
+
+	developer *apis.Developer // nil: the account has no such credential
+	customer  *apis.Customer
 }
 
 // syncBuffer is a log that a test may read while requests write.
@@ -65,6 +75,13 @@ func (c checker) Check(ctx context.Context, account string) (store.AccountCheck,
 		Account: a.Name,
 		Token:   store.CheckStep{OK: true, Message: "an access token was granted"},
 		API:     store.CheckStep{Message: "the API answered 403; grant the LWA client access in the console"},
+		Credentials: []store.CredentialCheck{
+			{
+				Kind: fleet.CredentialEnterprise, Set: true, Token: store.CheckStep{OK: true, Message: "an access token was granted"},
+				Can: []store.AccessCheck{{What: store.AccessUnits, Message: "the API answered 403; grant the LWA client access in the console"}},
+			},
+			{Kind: fleet.CredentialDeveloper, Token: store.CheckStep{Message: "not set: there is nothing to try"}, Can: []store.AccessCheck{}},
+		},
 	}, nil
 }
 
@@ -77,6 +94,68 @@ func (c catalog) ExistingSkills(_ context.Context, account string, skillIDs []st
 	}
 	return c.exist(account, skillIDs)
 }
+
+// Developer is what the test gave the account acme.
+func (f *fixture) Developer(_ context.Context, account string) (*apis.Developer, error) {
+	if f.developer == nil {
+		return nil, fleet.Conflictf("account %s has no developer credential", account)
+	}
+	return f.developer, nil
+}
+
+// Customer is what the test gave the account acme.
+func (f *fixture) Customer(_ context.Context, account string) (*apis.Customer, error) {
+	if f.customer == nil {
+		return nil, fleet.Conflictf("account %s has no customer credential", account)
+	}
+	return f.customer, nil
+}
+
+// Preflight judges as it is done for accounts with a developer credential: one skill is
+// hidden, one is sound, and of every other nothing is asked.
+func (f *fixture) Preflight(ctx context.Context, queries ...preflight.Query) ([]preflight.Report, error) {
+	var reports []preflight.Report
+	for _, q := range queries {
+		a, err := f.store.Account(ctx, q.Account)
+		if err != nil {
+			return nil, err
+		}
+		listed := func(publication string) preflight.Fact[preflight.Skill] {
+			return preflight.Know(preflight.Skill{Exists: true, Own: true, Vendor: "M2V", Listing: []preflight.Listed{{Stage: "live", Publication: publication}}})
+		}
+		facts := preflight.Facts{None: "account " + a.Name + " has no developer credential"}
+		switch q.SkillID {
+		case "amzn1.ask.skill.hidden":
+			facts = preflight.Facts{Skill: listed("HIDDEN"), Build: preflight.Know(preflight.Build{Status: "FAILED"})}
+		case "amzn1.ask.skill.sound":
+			facts = preflight.Facts{Skill: listed("PUBLISHED"), Build: preflight.Know(preflight.Build{Status: "SUCCEEDED"})}
+		}
+		r := preflight.Judge(preflight.Params{
+			Account: q.Account, Action: q.Action, SkillID: q.SkillID, Stage: q.Stage, Countries: a.Countries, LinkMode: a.LinkMode,
+		}, facts)
+		r.CheckedAt, r.Why = time.Now().UTC(), q.Why
+		f.asked.Add(1)
+		if facts.None == "" {
+			err = f.store.SavePreflight(ctx, r)
+		}
+		if reports = append(reports, r); err != nil {
+			return nil, err
+		}
+	}
+	return reports, nil
+}
+
+// believer takes every message for genuine; its header says what it is.
+type believer struct{}
+
+func (believer) Verify(_ context.Context, d sns.Delivery) (sns.Message, error) {
+	return sns.Message{
+		Type: sns.Type(d.Header.Get("X-Amz-Sns-Message-Type")), MessageID: d.Header.Get("X-Amz-Sns-Message-Id"),
+		TopicARN: d.Header.Get("X-Amz-Sns-Topic-Arn"), Message: d.Body, Timestamp: time.Now(), Raw: d.AllowRaw,
+	}, nil
+}
+
+func (believer) Confirm(context.Context, sns.Message) error { return nil }
 
 func newFixture(t *testing.T) *fixture {
 	t.Helper()
@@ -103,7 +182,8 @@ func newFixture(t *testing.T) *fixture {
 	_, err = pool.Exec(t.Context(), "DELETE FROM log_entries")
 	require.NoError(t, err)
 	handler, err := server.New(server.Config{
-		Accounts: f.store, Credentials: f.store, Units: f.store, Rollouts: f.store, Desired: f.store, Audits: f.store, Drift: f.store, Tokens: f.store, Log: f.store, Checker: checker{f.store},
+		Accounts: f.store, Credentials: f.store, Units: f.store, Rollouts: f.store, Desired: f.store, Audits: f.store, Drift: f.store, Tokens: f.store, Log: f.store, Checker: checker{f.store}, APIs: f, Preflights: f, Checks: f.store, Calls: f.store,
+		Events: f.store, Hooks: f.store, Verifier: believer{}, EnqueueEvent: func(context.Context, pgx.Tx, int64) error { return nil },
 		Logger:   slog.New(slog.NewJSONHandler(f.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Registry: prometheus.NewRegistry(),
 		Ready: func(ctx context.Context) error {

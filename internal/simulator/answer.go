@@ -23,16 +23,45 @@ type answer struct {
 	body        []byte
 	contentType string // application/json if empty
 	retryAfter  string
+	location    string
+	etag        string
+	bare        bool // without body and content type, as the official clients want it where there is no body
 	cut         cut
 }
 
-// problem makes an answer of an error as the API writes it.
+// problem makes an answer of an error as the API writes it: the residential API
+// with a type, the others with a code.
 func (c *call) problem(status int, kind, message string) {
-	b := append([]byte(`{"type":`), quote(kind)...)
+	name := `{"code":`
+	if c.endpoint == nil || c.endpoint.api == APIResidential {
+		name = `{"type":`
+	}
+	b := append([]byte(name), quote(kind)...)
 	b = append(b, `,"message":`...)
 	b = append(b, quote(message)...)
 	c.answer = answer{status: status, body: append(b, '}')}
 }
+
+// invalid makes the answer of a malformed request.
+func (c *call) invalid() {
+	if len(c.violations) == 0 {
+		c.problem(http.StatusBadRequest, "InvalidRequest", c.wrong)
+		return
+	}
+	c.reply(http.StatusBadRequest, map[string]any{"message": c.wrong, "code": c.violations[0].Code, "violations": c.violations})
+}
+
+// reply makes an answer of v as JSON.
+func (c *call) reply(status int, v any) {
+	body, err := json.Marshal(v)
+	if err != nil { // It is made of strings, numbers and manifests that were read as JSON.
+		panic(err)
+	}
+	c.answer = answer{status: status, body: body}
+}
+
+// done makes an answer without a body.
+func (c *call) done(status int) { c.answer = answer{status: status, bare: true} }
 
 // quote makes a JSON string.
 func quote(s string) []byte {
@@ -81,7 +110,17 @@ func (a *answer) send(w http.ResponseWriter, requestID string) {
 	if a.retryAfter != "" {
 		header["Retry-After"] = []string{a.retryAfter}
 	}
-	if a.status != http.StatusNoContent {
+	if a.location != "" {
+		header["Location"] = []string{a.location}
+	}
+	if a.etag != "" { // The newer pages name the one header, seed 002 the other.
+		header["Etag"], header["If-Match"] = []string{a.etag}, []string{a.etag}
+	}
+	switch {
+	case a.status == http.StatusNoContent:
+	case a.bare:
+		header["Content-Length"] = []string{"0"}
+	default:
 		contentType := a.contentType
 		if contentType == "" {
 			contentType = typeJSON
@@ -114,7 +153,10 @@ func wait(r *http.Request, d time.Duration) bool {
 }
 
 // requestID is the X-Amzn-RequestId of the request with that number.
-func (s *Simulator) requestID(n uint64) string {
+func (s *Simulator) requestID(n uint64) string { return s.uuid(n) }
+
+// uuid spells what seed and n make as a UUID.
+func (s *Simulator) uuid(n uint64) string {
 	a, b := hash(s.cfg.Seed, n, 'q'), hash(s.cfg.Seed, n, 'Q')
 	id := make([]byte, 0, 36)
 	for _, part := range []struct {

@@ -136,28 +136,3 @@ func (s *Simulator) changeRecord(u *unit, change *Change) error {
 	}
 	return nil
 }
-
-// SkillChange is what ChangeSkill does; nil leaves things as they are.
-type SkillChange struct {
-	Exists  *bool `json:"exists,omitempty"`
-	Linking *bool `json:"linking,omitempty"`
-}
-
-// ChangeSkill changes whether a skill exists and whether it links accounts. One
-// that does not exist is in no list and answered 404; homes have it again when it
-// does.
-func (s *Simulator) ChangeSkill(skillID string, change SkillChange) error {
-	if !validID(skillID) {
-		return fmt.Errorf("skill %q: must be 1 to 255 characters without spaces", skillID)
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	k := s.skill(skillID)
-	if change.Exists != nil {
-		k.exists = *change.Exists
-	}
-	if change.Linking != nil {
-		k.linking = *change.Linking
-	}
-	return nil
-}

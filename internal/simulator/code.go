@@ -1,6 +1,8 @@
 package simulator
 
 import (
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"io"
@@ -11,12 +13,13 @@ import (
 
 // code is one authorization code that was minted.
 type code struct {
-	text     string
-	unit     *unit
-	skill    *skill
-	redirect string
-	at       time.Duration
-	used     bool
+	text      string
+	unit      *unit // nil: of a customer
+	skill     *skill
+	redirect  string
+	challenge string // PKCE, S256; "" is none
+	at        time.Duration
+	used      bool
 }
 
 // codes are the codes minted lately, used ones too.
@@ -87,23 +90,26 @@ func (s *Simulator) mint(c *call, request codeRequest, malformed error, agent st
 	}
 	skill := s.skill(request.SkillID)
 	c.line.skill, c.line.status = skill.id, http.StatusOK
+	return s.keepCode(&code{unit: c.line.unit, skill: skill, redirect: request.RedirectURI, at: c.now}), nil
+}
+
+// keepCode gives m its text and keeps it.
+func (s *Simulator) keepCode(m *code) string {
 	s.codes.minted++
 	s.counts.codesMinted++
-	m := &code{unit: c.line.unit, skill: skill, redirect: request.RedirectURI, at: c.now}
 	m.text = string(appendText([]byte("sim-code-"), hash(s.cfg.Seed, s.codes.minted, 'C'), 40))
 	s.codes.byText[m.text] = m
 	s.codes.queue = append(s.codes.queue, m)
-	for c.now-s.codes.queue[0].at > remember*s.cfg.CodeTTL {
+	for m.at-s.codes.queue[0].at > remember*s.cfg.CodeTTL {
 		delete(s.codes.byText, s.codes.queue[0].text)
 		s.codes.queue = s.codes.queue[1:]
 	}
-	return m.text, nil
+	return m.text
 }
 
-// useCode reports whether the code of an enable is good. Whatever is wrong with
-// the rest of the request, the code is used up by it.
-func (s *Simulator) useCode(c *call) bool {
-	link := c.params.link
+// useCode reports whether a code is good for a home, or for a customer if u is
+// nil. Whatever is wrong with the rest of the request, the code is used up by it.
+func (s *Simulator) useCode(link *linkRequest, u *unit, k *skill, now time.Duration) bool {
 	m := s.codes.byText[link.authCode]
 	switch {
 	case m == nil:
@@ -114,10 +120,16 @@ func (s *Simulator) useCode(c *call) bool {
 		return false
 	}
 	m.used = true
-	if m.unit != c.unit || m.skill != c.record.skill || m.redirect != link.redirectURI || c.now-m.at > s.cfg.CodeTTL {
+	if m.unit != u || m.skill != k || m.redirect != link.redirectURI || !m.verified(link.verifier) || now-m.at > s.cfg.CodeTTL {
 		s.counts.codesRefused++
 		return false
 	}
 	s.counts.codesUsed++
 	return true
+}
+
+// verified reports whether a PKCE verifier is what the code was asked for with.
+func (m *code) verified(verifier string) bool {
+	sum := sha256.Sum256([]byte(verifier))
+	return m.challenge == "" || m.challenge == base64.RawURLEncoding.EncodeToString(sum[:])
 }

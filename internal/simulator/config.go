@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"fleetd/internal/fleet"
+	"fleetd/internal/simulator/topic"
 )
 
 // RetryAfter says what a 429 tells of when to come back.
@@ -21,11 +22,21 @@ const (
 	RetryAfterDate    RetryAfter = "date"    // an HTTP date, rounded up to the next second
 )
 
-// The defaults of the one account that a Config without accounts has.
+// The defaults of the LWA clients that a Config without accounts has: one of
+// each kind. They are no secrets: the simulator's own, loopback only.
 const (
-	DefaultClientID     = "amzn1.application-oa2-client.sim"
+	DefaultClientID     = "amzn1.application-oa2-client.sim" // enterprise
 	DefaultClientSecret = "sim-secret"
-	DefaultRefreshToken = "Atzr|sim-refresh" //nolint:gosec // no secret: the simulator's own, loopback only
+	DefaultRefreshToken = "Atzr|sim-refresh" //nolint:gosec // see above
+
+	DefaultDeveloperClientID     = "amzn1.application-oa2-client.sim-dev"
+	DefaultDeveloperClientSecret = "sim-dev-secret"       //nolint:gosec // see above
+	DefaultDeveloperRefreshToken = "Atzr|sim-dev-refresh" //nolint:gosec // see above
+	DefaultVendorID              = "M2SIMVENDOR00"        // of the developer
+
+	DefaultCustomerClientID     = "amzn1.application-oa2-client.sim-customer"
+	DefaultCustomerClientSecret = "sim-customer-secret"
+	DefaultCustomerRefreshToken = "Atzr|sim-customer-refresh" //nolint:gosec // see above
 )
 
 // maxUnits is what the index in a unit ID is checked against.
@@ -56,7 +67,11 @@ type Config struct {
 	// SkillsPerUnit is how many base skills every home starts with besides, live: amzn1.ask.skill.base-01 and on.
 	SkillsPerUnit int
 
-	// RPS is the true rate limit of each account in requests a second; 0 is no limit.
+	// Published are skills that the first developer published before the start. The manifest API
+	// knows these and those made by it; of all others only homes know.
+	Published []string
+
+	// RPS is the true rate limit of each LWA client at each API in requests a second; 0 is no limit.
 	RPS float64
 	// Burst is how many requests may come at once. Default RPS/10, at least 1.
 	Burst int
@@ -67,14 +82,16 @@ type Config struct {
 	Latency time.Duration
 	// EnablingDelay is how long every enable is ENABLING. Default 0.
 	EnablingDelay time.Duration
-	// Faults is how the API misbehaves. Default not at all.
+	// BuildDelay is how long a manifest builds. Default 0: it is built when the answer comes.
+	BuildDelay time.Duration
+	// Faults is how the APIs misbehave. Default not at all.
 	Faults Faults
 	// FailEvery makes every Nth home answer 403 to writes; 0 is none.
 	FailEvery int
 	// Seed decides unit IDs, fates and faults. Runs with equal seeds are equal.
 	Seed uint64
 
-	// Accounts are the LWA clients. Default one: DefaultClientID, DefaultClientSecret, DefaultRefreshToken.
+	// Accounts are the LWA clients. Default one of each kind: DefaultClientID and so on.
 	Accounts []Account
 	// TokenTTL is how long access tokens live. Default an hour, or what Faults says.
 	TokenTTL time.Duration
@@ -82,6 +99,9 @@ type Config struct {
 	RotateRefreshTokens bool
 	// CodeTTL is how long an authorization code can be used. Default 5 minutes.
 	CodeTTL time.Duration
+
+	// HookRetryDelay is how long after a failed delivery to a hook it is tried again, three times. Default 1 s; SNS takes 20.
+	HookRetryDelay time.Duration
 
 	// HistoryCap is how many requests the history remembers; the counters are of all. Default 200,000.
 	HistoryCap int
@@ -92,6 +112,50 @@ type Account struct {
 	ClientID     string
 	ClientSecret string
 	RefreshToken string
+	// Kind says which APIs its tokens are good for; others answer 403. Default enterprise.
+	Kind fleet.CredentialKind
+	// VendorID is the vendor of a developer, required there and nowhere else.
+	VendorID string
+	// Region is where a customer is registered: na, eu or fe. Default na; of customers only.
+	Region string
+}
+
+func defaultAccounts() []Account {
+	return []Account{
+		{ClientID: DefaultClientID, ClientSecret: DefaultClientSecret, RefreshToken: DefaultRefreshToken},
+		{
+			ClientID: DefaultDeveloperClientID, ClientSecret: DefaultDeveloperClientSecret, RefreshToken: DefaultDeveloperRefreshToken,
+			Kind: fleet.CredentialDeveloper, VendorID: DefaultVendorID,
+		},
+		{
+			ClientID: DefaultCustomerClientID, ClientSecret: DefaultCustomerClientSecret, RefreshToken: DefaultCustomerRefreshToken,
+			Kind: fleet.CredentialCustomer,
+		},
+	}
+}
+
+// firstVendor is the vendor of the first developer, "" without one.
+func (c Config) firstVendor() string {
+	for _, a := range c.Accounts {
+		if a.VendorID != "" {
+			return a.VendorID
+		}
+	}
+	return ""
+}
+
+func (a *Account) validate() error {
+	switch {
+	case a.ClientID == "" || a.ClientSecret == "" || a.RefreshToken == "":
+		return fmt.Errorf("account %q: needs a client ID, a client secret and a refresh token", a.ClientID)
+	case !slices.Contains(fleet.CredentialKinds(), a.Kind):
+		return fmt.Errorf("account %q: kind %q: must be one of %v", a.ClientID, a.Kind, fleet.CredentialKinds())
+	case a.Kind.NeedsVendor() != (a.VendorID != ""):
+		return fmt.Errorf("account %q: vendor %q: a developer needs one, others have none", a.ClientID, a.VendorID)
+	case a.Kind == fleet.CredentialCustomer && !isRegion(a.Region), a.Kind != fleet.CredentialCustomer && a.Region != "":
+		return fmt.Errorf("account %q: region %q: a customer has one of %v, others have none", a.ClientID, a.Region, regions())
+	}
+	return nil
 }
 
 // Enablement is a skill enabled at a stage.
@@ -102,7 +166,7 @@ type Enablement struct {
 
 // DefaultConfig is what fleetsim starts with when no flag is given.
 func DefaultConfig() Config {
-	cfg := Config{RPS: 50, Faults: FaultsDefault(), Seed: 1}
+	cfg := Config{RPS: 50, Faults: FaultsDefault(), BuildDelay: 200 * time.Millisecond, Seed: 1}
 	return cfg.withDefaults()
 }
 
@@ -112,8 +176,16 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.RetryAfter, RetryAfterNone)
 	setDefault(&c.CodeTTL, 5*time.Minute)
 	setDefault(&c.HistoryCap, 200_000)
+	setDefault(&c.HookRetryDelay, topic.DefaultRetryDelay)
 	if len(c.Accounts) == 0 {
-		c.Accounts = []Account{{ClientID: DefaultClientID, ClientSecret: DefaultClientSecret, RefreshToken: DefaultRefreshToken}}
+		c.Accounts = defaultAccounts()
+	}
+	c.Accounts = slices.Clone(c.Accounts)
+	for i := range c.Accounts {
+		setDefault(&c.Accounts[i].Kind, fleet.CredentialEnterprise)
+		if c.Accounts[i].Kind == fleet.CredentialCustomer {
+			setDefault(&c.Accounts[i].Region, regionNA)
+		}
 	}
 	c.Enabled = slices.Clone(c.Enabled)
 	for i := range c.Enabled {
@@ -158,7 +230,14 @@ func (c Config) Validate() error {
 	for _, d := range []struct {
 		name  string
 		value time.Duration
-	}{{"latency", c.Latency}, {"enabling-delay", c.EnablingDelay}, {"token-ttl", c.TokenTTL}, {"code-ttl", c.CodeTTL}} {
+	}{
+		{"latency", c.Latency},
+		{"enabling-delay", c.EnablingDelay},
+		{"build-delay", c.BuildDelay},
+		{"token-ttl", c.TokenTTL},
+		{"code-ttl", c.CodeTTL},
+		{"hook-retry-delay", c.HookRetryDelay},
+	} {
 		if d.value < 0 {
 			bad("%s: %v: must not be negative", d.name, d.value)
 		}
@@ -179,10 +258,15 @@ func (c Config) Validate() error {
 			errs = append(errs, err)
 		}
 	}
+	for _, id := range c.Published {
+		if !validID(id) || c.firstVendor() == "" {
+			bad("published %q: must be 1 to 255 characters without spaces, and there must be a developer", id)
+		}
+	}
 	seen := map[string]bool{}
 	for _, a := range c.Accounts {
-		if a.ClientID == "" || a.ClientSecret == "" || a.RefreshToken == "" {
-			bad("account %q: needs a client ID, a client secret and a refresh token", a.ClientID)
+		if err := a.validate(); err != nil {
+			errs = append(errs, err)
 		}
 		if seen[a.ClientID] {
 			bad("account %q: is there twice", a.ClientID)

@@ -22,7 +22,7 @@ type control struct {
 }
 
 func (s *Simulator) controls() []control {
-	return []control{
+	return append([]control{
 		{"GET", "/_sim/{$}", "this list", s.serveIndex},
 		{"GET", "/_sim/history", "requests, oldest first: ?since=N or a time, unit, skill, operation, limit (1000); go on with since=next_since", s.serveHistory},
 		{"GET", "/_sim/state", "true state: ?unit=U (and skill=S), or of all homes: ?skill=S (one each) or none (what is enabled), class, " +
@@ -36,18 +36,29 @@ func (s *Simulator) controls() []control {
 			`reset|re_pair|remove|forbid|occupy","count":10 or "units":["..."],"property":"...","skill_id":"...","stage":"...","seed":1}`, s.serveDrift},
 		{"GET", "/_sim/stats", "counters: ?seconds=N adds the last N seconds, one by one", s.serveStats},
 		{"POST", "/_sim/reset", `forget everything, or {"keep_state":true}: history and counters only`, s.serveReset},
-		{"GET", "/_sim/limit", "the true limit", s.serveLimit},
-		{"POST", "/_sim/limit", `move the limit: {"rps":100,"burst":10}; rps 0 is none, burst 0 is rps/10`, s.serveSetLimit},
+		{"GET", "/_sim/limit", "the true limit of the residential API", s.serveLimit},
+		{"GET", "/_sim/limits", "the true limit of each LWA client at each API", s.serveLimits},
+		{"POST", "/_sim/limit", `move the limit: {"rps":100,"burst":10,"kind":"enterprise|developer|customer","api":"residential|manifest|` +
+			`enablement|notifications","client":"..."}; rps 0 is none, burst 0 is rps/10; kind, api and client narrow it`, s.serveSetLimit},
 		{"GET", "/_sim/faults", "how the API misbehaves", s.serveFaults},
 		{"POST", "/_sim/faults", `change that: {"preset":"harsh","throttle":0.3,"slow_for":"2s"}; what is not named stays`, s.serveSetFaults},
 		{"POST", "/_sim/units/{unit}", `change a home: {"action":"enable|disable|forbid|remove|reset|re_pair|occupy|vacate|allow|add",` +
 			`"skill_id":"...","stage":"live","status":"ENABLED","new_unit_id":"..."}`, s.serveChangeUnit},
-		{"POST", "/_sim/skills/{skill}", `change a skill: {"exists":true,"linking":false}`, s.serveChangeSkill},
+		{"POST", "/_sim/skills/{skill}", `change a skill: {"exists":true,"linking":false,"publication_status":"HIDDEN",` +
+			`"build":{"fail":true,"errors":[{"code":"...","message":"..."}],"warnings":[],"delay":"2s"},"hosted":true,"seed_spelling":true}`, s.serveChangeSkill},
+		{"POST", "/_sim/publish", `put a skill's development stage live and send the event: {"skill_id":"...","vendor_id":"...","fail":false}`, s.servePublish},
+		{"POST", "/_sim/builds", `change how long manifests build, or end the builds under way: {"delay":"2s","finish":true}`, s.serveBuilds},
 		{"POST", "/_sim/accounts/{client}", `change an LWA client: {"refresh_token":"...","client_secret":"...",` +
-			`"revoke_refresh_token":true,"expire_access_tokens":true,"rotate":true}`, s.serveChangeAccount},
+			`"revoke_refresh_token":true,"expire_access_tokens":true,"rotate":true,"region":"na|eu|fe"}`, s.serveChangeAccount},
+		{"POST", "/_sim/accounts/{client}/skills/{skill}", `change what a customer has of a skill: {"status":"ENABLING_FAILED","stage":"live",` +
+			`"linked":true}; it stays so until a write`, s.serveChangeAssociation},
+		{"POST", "/_sim/regions", `change the customers' endpoints: {"states":{"eu":"down|error|no_answer or empty"},` +
+			`"discovery_status":503,"discovery_endpoints":["na","eu"]}`, s.serveRegions},
+		{"POST", "/_sim/customer-codes", `an authorization code for a customer: {"skill_id":"...","redirect_uri":"...","code_challenge":"..."} ` +
+			`-> {"code":"..."}`, s.serveCustomerCode},
 		{"GET", "/_sim/inventory.csv", "the homes, for fleetctl unit import", s.serveInventory},
 		{"POST", "/_sim/codes", `the code server: {"account":"...","unit_id":"...","skill_id":"...","redirect_uri":"..."} -> {"code":"..."}`, s.serveCode},
-	}
+	}, s.eventControls()...)
 }
 
 func (s *Simulator) serveIndex(w http.ResponseWriter, _ *http.Request) {
@@ -191,10 +202,15 @@ func (s *Simulator) serveLimit(w http.ResponseWriter, _ *http.Request) {
 	sendJSON(w, http.StatusOK, s.Stats().Limit)
 }
 
+func (s *Simulator) serveLimits(w http.ResponseWriter, _ *http.Request) {
+	sendJSON(w, http.StatusOK, map[string]any{"items": s.Limits()})
+}
+
 func (s *Simulator) serveSetLimit(w http.ResponseWriter, r *http.Request) {
-	var limit Limit
-	if receive(w, r, &limit) {
-		reply(w, s.SetLimit(limit), s.Stats().Limit)
+	var p LimitParams
+	if receive(w, r, &p) {
+		err := s.SetLimitOf(p)
+		reply(w, err, p.withDefaults())
 	}
 }
 
@@ -214,13 +230,6 @@ func (s *Simulator) serveChangeUnit(w http.ResponseWriter, r *http.Request) {
 	if receive(w, r, &change) {
 		err := s.change(r.PathValue("unit"), &change)
 		reply(w, err, change)
-	}
-}
-
-func (s *Simulator) serveChangeSkill(w http.ResponseWriter, r *http.Request) {
-	var change SkillChange
-	if receive(w, r, &change) {
-		reply(w, s.ChangeSkill(r.PathValue("skill"), change), change)
 	}
 }
 

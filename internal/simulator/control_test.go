@@ -26,7 +26,8 @@ func TestIndexListsWhatThereIs(t *testing.T) {
 	require.Greater(t, len(index.Controls), 12)
 	for _, control := range index.Controls {
 		require.NotEmpty(t, control.Does)
-		path := strings.NewReplacer("{$}", "", "{unit}", "u", "{skill}", "s", "{client}", "c").Replace(control.Path)
+		path := strings.NewReplacer("{$}", "", "{unit}", "u", "{skill}", "s", "{client}", "c", "{hook}", "hook-1",
+			"{file}", "SimpleNotificationService-1.pem").Replace(control.Path)
 		require.NotEqual(t, http.StatusNotFound, c.do(control.Method, path, `{"no":1}`).Code, path)
 	}
 	require.Equal(t, http.StatusNotFound, c.do("GET", "/_sim/nothing", "").Code)
@@ -288,7 +289,13 @@ func TestConfigValidate(t *testing.T) {
 		{ExtraUnits: []string{"a b"}},
 		{Enabled: []simulator.Enablement{{SkillID: "a", Stage: "beta"}}},
 		{Accounts: []simulator.Account{{ClientID: "a"}}},
-		{Accounts: []simulator.Account{{"a", "b", "c"}, {"a", "b", "c"}}},
+		{Accounts: []simulator.Account{
+			{ClientID: "a", ClientSecret: "b", RefreshToken: "c"}, {ClientID: "a", ClientSecret: "b", RefreshToken: "c"},
+		}},
+		{Accounts: []simulator.Account{{ClientID: "a", ClientSecret: "b", RefreshToken: "c", Kind: "admin"}}},
+		{Accounts: []simulator.Account{{ClientID: "a", ClientSecret: "b", RefreshToken: "c", Kind: fleet.CredentialDeveloper}}},
+		{Accounts: []simulator.Account{{ClientID: "a", ClientSecret: "b", RefreshToken: "c", VendorID: "M1"}}},
+		{Accounts: []simulator.Account{{ClientID: "a", ClientSecret: "b", RefreshToken: "c", Kind: fleet.CredentialCustomer, Region: "us"}}},
 	} {
 		require.Error(t, bad.Validate(), strconv.Itoa(i))
 	}

@@ -1,5 +1,6 @@
 // Package simulator is a stand-in of what fleetd talks to: the residential
-// skill management API, the Login with Amazon (LWA) token endpoint and a code
+// skill management API, the APIs of skill manifests, skill enablement and skill
+// development notifications, the Login with Amazon (LWA) token endpoint and a code
 // minting server, on one loopback port. It keeps true state, enforces its rate
 // limit exactly, misbehaves as the real services may, and tells afterwards what
 // it did. The command fleetsim serves it; tests serve it with httptest:
@@ -13,12 +14,25 @@
 //     GET /v1/skills/enablements: the Skill Management API of homes.
 //   - POST /auth/o2/token and /auth/O2/token: the LWA refresh_token grant, form
 //     or JSON body.
+//   - POST and GET /v1/skills, DELETE /v1/skills/{skillId}, GET .../status, GET and
+//     PUT .../stages/{stage}/manifest: skill manifests, built in the background.
+//   - GET, PUT and DELETE /v1/skills/{skillId}/stages/{stage}/enablement: skill
+//     enablement of the developer; GET /v1/alexaApiEndpoint and GET, POST and DELETE
+//     /v1/users/~current/skills/{skillId}/enablement: of a customer, there under /na,
+//     /eu and /fe, too.
+//   - /v0/developmentEvents/subscribers and /subscriptions: skill development
+//     notifications, whose events go to hooks by way of package topic.
 //   - POST /_sim/codes: the code server, an account's code URL.
 //   - /_sim/...: the controls; GET /_sim/ lists them.
 //
-// The limit is a token bucket per LWA client. Every API request that carries a
-// token of the client counts, expired tokens too; the token endpoint, the code
-// server and the controls do not.
+// An LWA client is of a kind: enterprise (homes), developer (manifests, its own
+// enablement, notifications) or customer. Its tokens are answered 403 elsewhere. The
+// limit is a token bucket per LWA client and API. Every request that carries a token
+// good for the API counts, expired ones too; the token endpoint, the code server and
+// the controls do not. What a client sends is taken as Amazon's own clients send it:
+// forms whose values are not percent-encoded, bodies in chunks, no Accept header.
+// Errors of all but the residential API are JSON always, since those clients lose the
+// status of others.
 //
 // A request takes effect when it arrives and is answered after the latency, so
 // a client that gives up in between may have changed the state: such a history
@@ -37,6 +51,30 @@
 // The code belongs to that unit, skill and redirect URI, can be used once and is
 // good for five minutes. Errors have another status and {"error": "..."}: 400 for
 // a bad request, 404 for a unit that does not exist, 5xx for a fault.
+//
+// # Skills
+//
+// Any skill ID is a skill that homes know, at every stage. One that was made by POST
+// /v1/skills, published before the start (Config.Published) or by POST /_sim/publish
+// is known to its vendor besides, and homes and customers get it as the vendor's side
+// allows: a stage that is not there is 404, HIDDEN or REMOVED 403 to those that do
+// not have it, development 403 until its developer has enabled it. A manifest builds
+// for Config.BuildDelay, and fails when a name in it contains FAIL or a control says
+// so. Until then GET is 303 and another update 409.
+//
+// A customer has a region (Account.Region); the endpoints of others answer 400
+// incorrectEndpoint. POST /_sim/regions makes endpoints fail, lose their answers, or
+// discovery name several. A skill that links accounts needs a code that POST
+// /_sim/customer-codes minted; the name codeVerifier of the PKCE verifier is a guess.
+//
+// # Events and hooks
+//
+// A hook is an endpoint that is subscribed to a topic (POST /_sim/hooks). An event
+// goes to the topic of each subscriber with a subscription that asks for it, and
+// from there, signed, to the hooks that have confirmed: ManifestUpdate when a build
+// ends, SkillPublish when a skill is published, any other by POST /_sim/events. GET
+// /_sim/events and GET /_sim/deliveries tell what was sent and how it was answered,
+// POST /_sim/deliveries sends what a hook must refuse. Package topic has the rest.
 //
 // # Homes and their fates
 //

@@ -74,6 +74,15 @@ type Faults struct { //nolint:recvcheck // encoding/json marshals values too; th
 	// UnknownStatus is the share of (unit, skill) whose enable ends in a status that no page documents.
 	UnknownStatus float64
 
+	// EventDuplicate is the share of events that are published twice, each with a message ID of its own.
+	EventDuplicate float64
+	// DeliveryDuplicate is the share of messages that a hook gets twice, with one message ID.
+	DeliveryDuplicate float64
+	// DeliveryReorder is the share of messages that the next one for the hook overtakes; one that comes a second later does not.
+	DeliveryReorder float64
+	// DeliveryDelay is the most by which a message comes late to a hook.
+	DeliveryDelay time.Duration
+
 	// TokenError is the share of token requests answered 503.
 	TokenError float64
 	// CodeError is the share of code requests answered 503.
@@ -91,6 +100,7 @@ func FaultsDefault() Faults {
 		ErrorBefore: 0.01, ErrorAfter: 0.005,
 		ShortPage: 0.2, EmptyPage: 0.05, NullToken: 0.5,
 		SlowEnabling: 0.2, SlowFor: time.Second,
+		DeliveryDuplicate: 0.1,
 	}
 }
 
@@ -106,6 +116,7 @@ func FaultsHarsh() Faults {
 		SlowEnabling: 0.2, SlowDisabling: 0.2, SlowFor: time.Second,
 		NotFoundHome: 0.01, ForbiddenHome: 0.01,
 		StuckEnabling: 0.01, FailedEnabling: 0.01, UnknownStatus: 0.005,
+		EventDuplicate: 0.1, DeliveryDuplicate: 0.2, DeliveryReorder: 0.2, DeliveryDelay: 200 * time.Millisecond,
 		TokenError: 0.01, CodeError: 0.01, EarlyTokenExpiry: 0.1, TokenTTL: 15 * time.Second,
 	}
 }
@@ -147,6 +158,8 @@ func (f *Faults) fields() []faultField {
 		rate("not_found_home", &f.NotFoundHome), rate("forbidden_home", &f.ForbiddenHome),
 		rate("stuck_enabling", &f.StuckEnabling), rate("failed_enabling", &f.FailedEnabling),
 		rate("unknown_status", &f.UnknownStatus),
+		rate("event_duplicate", &f.EventDuplicate), rate("delivery_duplicate", &f.DeliveryDuplicate),
+		rate("delivery_reorder", &f.DeliveryReorder), span("delivery_delay", &f.DeliveryDelay),
 		rate("token_error", &f.TokenError), rate("code_error", &f.CodeError),
 		rate("early_token_expiry", &f.EarlyTokenExpiry), span("token_ttl", &f.TokenTTL),
 	}

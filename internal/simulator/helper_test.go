@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"fleetd/internal/fleet"
 	"fleetd/internal/simulator"
 )
 
@@ -44,6 +45,27 @@ func (c *client) refresh(refreshToken string) string {
 		require.Equal(c.t, http.StatusOK, rec.Code, rec.Body)
 		return decode[map[string]any](c.t, rec)["access_token"].(string)
 	}
+}
+
+// as is the same simulator with a token of another kind of client.
+func (c *client) as(kind fleet.CredentialKind) *client {
+	c.t.Helper()
+	form := url.Values{"grant_type": {"refresh_token"}}
+	switch kind {
+	case fleet.CredentialEnterprise:
+		form = refreshForm(simulator.DefaultRefreshToken)
+	case fleet.CredentialDeveloper:
+		form.Set("client_id", simulator.DefaultDeveloperClientID)
+		form.Set("client_secret", simulator.DefaultDeveloperClientSecret)
+		form.Set("refresh_token", simulator.DefaultDeveloperRefreshToken)
+	case fleet.CredentialCustomer:
+		form.Set("client_id", simulator.DefaultCustomerClientID)
+		form.Set("client_secret", simulator.DefaultCustomerClientSecret)
+		form.Set("refresh_token", simulator.DefaultCustomerRefreshToken)
+	}
+	rec := c.lwa(form)
+	require.Equal(c.t, http.StatusOK, rec.Code, rec.Body)
+	return &client{t: c.t, sim: c.sim, token: decode[map[string]any](c.t, rec)["access_token"].(string)}
 }
 
 func refreshForm(refreshToken string) url.Values {

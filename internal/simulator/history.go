@@ -1,6 +1,7 @@
 package simulator
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -18,11 +19,31 @@ const (
 	OperationDisable Operation = "disable"
 	OperationToken   Operation = "token" // LWA
 	OperationCode    Operation = "code"  // the code server
+
+	OperationCreateSkill    Operation = "create_skill"
+	OperationDeleteSkill    Operation = "delete_skill"
+	OperationListSkills     Operation = "list_skills"
+	OperationSkillStatus    Operation = "skill_status"
+	OperationGetManifest    Operation = "get_manifest"
+	OperationUpdateManifest Operation = "update_manifest"
+
+	OperationDeveloperEnable  Operation = "developer_enable"
+	OperationDeveloperStatus  Operation = "developer_status"
+	OperationDeveloperDisable Operation = "developer_disable"
+	OperationAPIEndpoint      Operation = "api_endpoint"
+	OperationCustomerEnable   Operation = "customer_enable"
+	OperationCustomerStatus   Operation = "customer_status"
+	OperationCustomerDisable  Operation = "customer_disable"
 )
 
 // Operations lists every operation.
 func Operations() []Operation {
-	return []Operation{OperationGet, OperationList, OperationEnable, OperationDisable, OperationToken, OperationCode}
+	return slices.Concat([]Operation{
+		OperationGet, OperationList, OperationEnable, OperationDisable, OperationToken, OperationCode,
+		OperationCreateSkill, OperationDeleteSkill, OperationListSkills, OperationSkillStatus, OperationGetManifest, OperationUpdateManifest,
+		OperationDeveloperEnable, OperationDeveloperStatus, OperationDeveloperDisable,
+		OperationAPIEndpoint, OperationCustomerEnable, OperationCustomerStatus, OperationCustomerDisable,
+	}, notificationOperations())
 }
 
 func (o Operation) write() bool { return o == OperationEnable || o == OperationDisable }

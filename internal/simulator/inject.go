@@ -34,6 +34,7 @@ const (
 	faultExpiredPageToken
 	faultRepeatedToken
 	faultEarlyTokenExpiry
+	faultLostRegion
 )
 
 // faultNames are in the order of the bits.
@@ -42,6 +43,7 @@ var faultNames = []Fault{
 	"html_error", "empty_error", "short_page", "empty_page", "null_token", "duplicate_item", "respelled_unit",
 	"slow_enabling", "slow_disabling", "not_found_home", "forbidden_home", "stuck_enabling", "failed_enabling",
 	"unknown_status", "token_error", "code_error", "throttle", "expired_page_token", "repeated_token", "early_token_expiry",
+	"lost_region",
 }
 
 func (f faultSet) has(g faultSet) bool { return f&g != 0 }
@@ -93,6 +95,8 @@ const (
 func (s *Simulator) fail(c *call, status int) {
 	roll := c.dice.fraction()
 	switch f := s.faults; {
+	case c.endpoint.api != APIResidential: // The official clients of these lose the status of what is not JSON.
+		c.problem(status, "InternalServerError", "The request couldn't be handled because of an internal service error.")
 	case roll < f.HTMLError:
 		c.line.faults |= faultHTMLError
 		c.answer = answer{status: status, body: []byte(errorPage), contentType: typeHTML}
@@ -125,7 +129,7 @@ func (s *Simulator) before(c *call) bool {
 // after does the faults that replace or spoil the answer.
 func (s *Simulator) after(c *call) {
 	a, fault := &c.answer, c.line.faults
-	switch ok := a.status < 300; {
+	switch ok := a.status < 300 && a.cut == cutNot; {
 	case fault.has(faultErrorAfter) && ok:
 		s.fail(c, []int{500, 502, 503, 504}[c.dice.below(4)])
 	case fault.has(faultCutAfter) && ok:

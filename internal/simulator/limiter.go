@@ -49,23 +49,6 @@ func (b *bucket) set(l Limit, now time.Duration) {
 	b.tokens = min(b.tokens, float64(b.limit.Burst))
 }
 
-// SetLimit moves the true limit of every account, at once.
-func (s *Simulator) SetLimit(l Limit) error {
-	if err := l.Validate(); err != nil {
-		return err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	now := s.now()
-	s.limit = l.withDefaults()
-	s.meter.setLimit(now, l.RPS*float64(len(s.accounts)))
-	for _, a := range s.accounts {
-		a.bucket.set(l, now)
-		a.meter.setLimit(now, l.RPS)
-	}
-	return nil
-}
-
 // retryAfter is the header of a 429 when there will be a token after wait.
 func (s *Simulator) retryAfter(wait, now time.Duration) string {
 	switch s.cfg.RetryAfter {

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"fleetd/internal/fleet"
 	"fleetd/internal/simulator"
 )
 
@@ -182,4 +183,49 @@ func TestNoLimit(t *testing.T) {
 		require.Equal(t, http.StatusNotFound, c.get(c.sim.UnitID(i%10), skillID).Code, strconv.Itoa(i))
 	}
 	require.Zero(t, c.sim.Stats().LimitShare)
+}
+
+func TestEachClientHasItsOwnLimitAtEachAPI(t *testing.T) {
+	t.Parallel()
+	c := start(t, simulator.Config{Units: 10, Properties: 1})
+	dev := c.as(fleet.CredentialDeveloper)
+	c.control("POST", "/_sim/limit", `{"rps":0.001,"burst":2,"kind":"developer","api":"manifest"}`)
+	list := func() int { return dev.do("GET", "/v1/skills?vendorId="+simulator.DefaultVendorID, "").Code }
+	require.Equal(t, []int{200, 200, 429}, []int{list(), list(), list()})
+	require.Equal(t, http.StatusNotFound, dev.do("GET", "/v1/skills/a/stages/live/enablement", "").Code, "another API of the client")
+	require.Equal(t, http.StatusNotFound, c.get(c.sim.UnitID(0), skillID).Code, "another client")
+
+	st := c.sim.Stats()
+	require.EqualValues(t, 1, st.Requests, "of homes only")
+	require.EqualValues(t, 2, st.APIs[simulator.APIManifest][simulator.DefaultDeveloperClientID].Accepted)
+	require.EqualValues(t, 1, st.APIs[simulator.APIManifest][simulator.DefaultDeveloperClientID].Refused)
+	require.EqualValues(t, 1, st.APIs[simulator.APIEnablement][simulator.DefaultDeveloperClientID].Accepted)
+	require.Contains(t, st.Accounts, simulator.DefaultClientID)
+	require.Len(t, st.Accounts, 1)
+	require.EqualValues(t, 1, st.ByOperation[simulator.OperationListSkills]["429"])
+
+	require.Zero(t, st.Limit.RPS, "the limit of homes did not move")
+	var limited []simulator.ClientLimit
+	for _, l := range c.sim.Limits() {
+		if l.RPS != 0 {
+			limited = append(limited, l)
+		}
+	}
+	require.Equal(t, []simulator.ClientLimit{{
+		Client: simulator.DefaultDeveloperClientID, Kind: fleet.CredentialDeveloper, API: simulator.APIManifest, Limit: simulator.Limit{RPS: 0.001, Burst: 2},
+	}}, limited)
+	require.Len(t, decode[map[string][]any](t, c.control("GET", "/_sim/limits", ""))["items"], 5)
+
+	require.NoError(t, c.sim.SetLimitOf(simulator.LimitParams{Limit: simulator.Limit{RPS: 7}, Client: simulator.DefaultCustomerClientID}))
+	require.NoError(t, c.sim.SetLimitOf(simulator.LimitParams{Limit: simulator.Limit{RPS: 9}, API: simulator.APIResidential}))
+	require.InDelta(t, 9, c.sim.Stats().Limit.RPS, 0)
+	require.NoError(t, c.sim.SetLimit(simulator.Limit{}))
+	require.Equal(t, 200, list(), "all of them")
+	for _, none := range []string{
+		`{"rps":1,"kind":"customer","api":"residential"}`, `{"rps":1,"client":"nobody"}`, `{"rps":-1}`, `{"rps":1,"api":"weather"}`,
+	} {
+		require.Equal(t, http.StatusBadRequest, c.do("POST", "/_sim/limit", none).Code, none)
+	}
+	c.sim.Reset(false)
+	require.EqualValues(t, 0, c.sim.Stats().APIs[simulator.APIManifest][simulator.DefaultDeveloperClientID].Requests)
 }

@@ -11,13 +11,6 @@ import (
 	"time"
 )
 
-// account is one LWA client with its share of the limit.
-type account struct {
-	Account
-	bucket bucket
-	meter  meter
-}
-
 // grant is what an access token stands for.
 type grant struct {
 	account *account
@@ -27,7 +20,28 @@ type grant struct {
 // maxGrants is how many access tokens are kept before expired ones are forgotten.
 const maxGrants = 1000
 
-type tokenRequest struct{ grantType, refreshToken, clientID, clientSecret string }
+// tokenRequest is what a client sent, as it spelled it.
+type tokenRequest struct{ grantType, refreshToken, clientID, clientSecret credential }
+
+// credential is a value of a token request. Amazon's own clients send forms whose
+// values are not percent-encoded, so it is taken for each thing it can mean.
+type credential struct {
+	text string
+	form bool
+}
+
+// is reports whether v may mean want.
+func (v credential) is(want string) bool {
+	if v.text == want {
+		return true
+	}
+	if !v.form {
+		return false
+	}
+	plus, err1 := url.PathUnescape(v.text)
+	space, err2 := url.QueryUnescape(v.text)
+	return err1 == nil && plus == want || err2 == nil && space == want
+}
 
 // tokenReply is every field of LWA's answers.
 type tokenReply struct {
@@ -64,12 +78,34 @@ func readTokenRequest(r *http.Request) (tokenRequest, error) {
 	case typeJSON:
 		var q map[string]string
 		err := json.Unmarshal(body, &q)
-		return tokenRequest{q["grant_type"], q["refresh_token"], q["client_id"], q["client_secret"]}, err
+		value := func(name string) credential { return credential{text: q[name]} }
+		return tokenRequest{value("grant_type"), value("refresh_token"), value("client_id"), value("client_secret")}, err
 	case "application/x-www-form-urlencoded", "":
-		q, err := url.ParseQuery(string(body))
-		return tokenRequest{q.Get("grant_type"), q.Get("refresh_token"), q.Get("client_id"), q.Get("client_secret")}, err
+		return readTokenForm(string(body)), nil
 	}
 	return tokenRequest{}, fmt.Errorf("content type %q", kind)
+}
+
+// readTokenForm reads a form whose values may hold what a form must encode: an
+// ampersand that no known name follows belongs to the value before it.
+func readTokenForm(body string) tokenRequest {
+	var q tokenRequest
+	fields := map[string]*credential{
+		"grant_type": &q.grantType, "refresh_token": &q.refreshToken, "client_id": &q.clientID, "client_secret": &q.clientSecret,
+		"scope": {}, "redirect_uri": {}, "code": {},
+	}
+	var last *credential
+	for part := range strings.SplitSeq(body, "&") {
+		name, value, ok := strings.Cut(part, "=")
+		switch field := fields[name]; {
+		case ok && field != nil:
+			*field = credential{text: value, form: true}
+			last = field
+		case last != nil:
+			last.text += "&" + part
+		}
+	}
+	return q
 }
 
 func (s *Simulator) decideToken(c *call, request tokenRequest, malformed error, agent string) {
@@ -100,22 +136,22 @@ func (s *Simulator) grant(c *call, request tokenRequest, malformed error) (int, 
 		return http.StatusServiceUnavailable, tokenReply{Error: "server_error", ErrorDescription: "The service is temporarily unavailable."}
 	}
 	switch {
-	case malformed != nil, request.grantType == "", request.refreshToken == "", request.clientID == "", request.clientSecret == "":
+	case malformed != nil, request.grantType.text == "", request.refreshToken.text == "",
+		request.clientID.text == "", request.clientSecret.text == "":
 		return http.StatusBadRequest, tokenReply{
 			ErrorIndex: s.requestID(c.line.n), Error: "invalid_request", ErrorDescription: "Malformed request",
 		}
-	case request.grantType != "refresh_token":
+	case !request.grantType.is("refresh_token"):
 		return http.StatusBadRequest, tokenReply{
 			Error: "unsupported_grant_type", ErrorDescription: "The authorization grant type is not supported by the authorization server",
 		}
 	}
-	a := s.account(request.clientID)
-	if a == nil || a.ClientSecret != request.clientSecret {
+	a := s.asking(request.clientID)
+	if a == nil || !request.clientSecret.is(a.ClientSecret) {
 		return http.StatusUnauthorized, tokenReply{Error: "invalid_client", ErrorDescription: "Client authentication failed"}
 	}
 	c.line.client = a.ClientID
-	// Some clients do not percent-encode the token: a plus of theirs arrives as a space.
-	if a.RefreshToken == "" || a.RefreshToken != request.refreshToken && a.RefreshToken != strings.ReplaceAll(request.refreshToken, " ", "+") {
+	if a.RefreshToken == "" || !request.refreshToken.is(a.RefreshToken) {
 		return http.StatusBadRequest, tokenReply{
 			Error:            "invalid_grant",
 			ErrorDescription: "The request has an invalid grant parameter : refresh_token. User may have revoked or didn't grant the permission.",
@@ -139,9 +175,10 @@ func (s *Simulator) grant(c *call, request tokenRequest, malformed error) (int, 
 	}
 }
 
-func (s *Simulator) account(clientID string) *account {
+// asking finds the LWA client that a token request is from.
+func (s *Simulator) asking(id credential) *account {
 	for _, a := range s.accounts {
-		if a.ClientID == clientID {
+		if id.is(a.ClientID) {
 			return a
 		}
 	}
@@ -173,43 +210,4 @@ func (s *Simulator) forgetGrants(now time.Duration) {
 			delete(s.grants, token)
 		}
 	}
-}
-
-// AccountChange is what ChangeAccount does, in the order of the fields.
-type AccountChange struct {
-	RefreshToken       string `json:"refresh_token,omitempty"`        // from now on
-	ClientSecret       string `json:"client_secret,omitempty"`        // from now on
-	RevokeRefreshToken bool   `json:"revoke_refresh_token,omitempty"` // refreshes answer invalid_grant until there is another
-	ExpireAccessTokens bool   `json:"expire_access_tokens,omitempty"` // all that were given out
-	Rotate             *bool  `json:"rotate,omitempty"`               // whether refreshes rotate the refresh token, for all accounts
-}
-
-// ChangeAccount changes the credentials of an LWA client behind its back.
-func (s *Simulator) ChangeAccount(clientID string, change AccountChange) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	a := s.account(clientID)
-	if a == nil {
-		return fmt.Errorf("account %q: there is no such LWA client", clientID)
-	}
-	if change.RefreshToken != "" {
-		a.RefreshToken = change.RefreshToken
-	}
-	if change.ClientSecret != "" {
-		a.ClientSecret = change.ClientSecret
-	}
-	if change.RevokeRefreshToken {
-		a.RefreshToken = ""
-	}
-	if change.ExpireAccessTokens {
-		for token, g := range s.grants {
-			if g.account == a {
-				s.grants[token] = grant{account: a, until: 0}
-			}
-		}
-	}
-	if change.Rotate != nil {
-		s.rotate = *change.Rotate
-	}
-	return nil
 }

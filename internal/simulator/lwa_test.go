@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"fleetd/internal/fleet"
 	"fleetd/internal/simulator"
 )
 
@@ -55,18 +56,23 @@ func TestTokenRequestForms(t *testing.T) {
 		Units: 10, Properties: 1, Accounts: []simulator.Account{
 			{ClientID: simulator.DefaultClientID, ClientSecret: simulator.DefaultClientSecret, RefreshToken: simulator.DefaultRefreshToken},
 			{ClientID: "two", ClientSecret: "s", RefreshToken: "Atzr|a+b"},
+			{ClientID: "three", ClientSecret: "s%&=t", RefreshToken: "Atzr|a+b&c=d%zz"},
 		},
 	})
 	for name, tc := range map[string]struct {
 		path, contentType, body string
 		status                  int
 	}{
-		"JSON":        {"/auth/O2/token", "application/json; charset=utf-8", `{"grant_type":"refresh_token","refresh_token":"Atzr|a+b","client_id":"two","client_secret":"s"}`, 200},
-		"not encoded": {"/auth/o2/token", "application/x-www-form-urlencoded", "grant_type=refresh_token&refresh_token=Atzr|a+b&client_id=two&client_secret=s", 200},
-		"no type":     {"/auth/o2/token", "", "grant_type=refresh_token&refresh_token=Atzr%7Ca%2Bb&client_id=two&client_secret=s", 200},
-		"other type":  {"/auth/o2/token", "text/plain", "grant_type=refresh_token&refresh_token=Atzr%7Ca%2Bb&client_id=two&client_secret=s", 400},
-		"bad JSON":    {"/auth/o2/token", "application/json", "grant_type=refresh_token", 400},
-		"method":      {"/auth/o2/token", "GET", "", 405},
+		"JSON":              {"/auth/O2/token", "application/json; charset=utf-8", `{"grant_type":"refresh_token","refresh_token":"Atzr|a+b","client_id":"two","client_secret":"s"}`, 200},
+		"not encoded":       {"/auth/o2/token", "application/x-www-form-urlencoded", "grant_type=refresh_token&refresh_token=Atzr|a+b&client_id=two&client_secret=s", 200},
+		"nothing encoded":   {"/auth/O2/token", "application/x-www-form-urlencoded", "grant_type=refresh_token&refresh_token=Atzr|a+b&c=d%zz&client_secret=s%&=t&client_id=three", 200},
+		"all encoded":       {"/auth/O2/token", "application/x-www-form-urlencoded", "grant_type=refresh_token&refresh_token=Atzr%7Ca%2Bb%26c%3Dd%25zz&client_secret=s%25%26%3Dt&client_id=three", 200},
+		"half of the token": {"/auth/O2/token", "application/x-www-form-urlencoded", "grant_type=refresh_token&refresh_token=Atzr|a+b&client_secret=s%&=t&client_id=three", 400},
+		"encoded in JSON":   {"/auth/O2/token", "application/json", `{"grant_type":"refresh_token","refresh_token":"Atzr%7Ca%2Bb","client_id":"two","client_secret":"s"}`, 400},
+		"no type":           {"/auth/o2/token", "", "grant_type=refresh_token&refresh_token=Atzr%7Ca%2Bb&client_id=two&client_secret=s", 200},
+		"other type":        {"/auth/o2/token", "text/plain", "grant_type=refresh_token&refresh_token=Atzr%7Ca%2Bb&client_id=two&client_secret=s", 400},
+		"bad JSON":          {"/auth/o2/token", "application/json", "grant_type=refresh_token", 400},
+		"method":            {"/auth/o2/token", "GET", "", 405},
 	} {
 		method := http.MethodPost
 		if tc.contentType == "GET" {
@@ -129,4 +135,35 @@ func TestAccountsHaveLimitsOfTheirOwn(t *testing.T) {
 	require.EqualValues(t, 1, st.Accounts["two"].Refused)
 	require.EqualValues(t, 4, st.Accepted)
 	require.Equal(t, "two", last(c.sim.History()).Client)
+}
+
+func TestTokensAreGoodForTheirKind(t *testing.T) {
+	t.Parallel()
+	c := start(t, simulator.Config{Units: 10, Properties: 1, RPS: 0.001, Burst: 1})
+	operations := map[fleet.CredentialKind][]string{
+		fleet.CredentialEnterprise: {"GET /v1/skills/enablements?unitId=" + c.sim.UnitID(0), "GET /v1/skills/a/enablements?unitId=u"},
+		fleet.CredentialDeveloper: {
+			"POST /v1/skills", "GET /v1/skills?vendorId=v", "GET /v1/skills/a/stages/live/manifest", "GET /v1/skills/a/status",
+			"PUT /v1/skills/a/stages/live/enablement",
+		},
+		fleet.CredentialCustomer: {"GET /v1/alexaApiEndpoint", "GET /v1/users/~current/skills/a/enablement", "DELETE /eu/v1/users/%7Ecurrent/skills/a/enablement"},
+	}
+	for _, kind := range fleet.CredentialKinds() {
+		own := c.as(kind)
+		for other, all := range operations {
+			for _, operation := range all {
+				method, target, _ := strings.Cut(operation, " ")
+				if other == kind {
+					continue
+				}
+				rec := own.do(method, target, "")
+				require.Equal(t, http.StatusForbidden, rec.Code, "%s: %s", kind, operation)
+				require.NotEmpty(t, decode[map[string]any](t, rec)["message"])
+			}
+		}
+		// None of that was taken from the limit.
+		method, target, _ := strings.Cut(operations[kind][0], " ")
+		require.NotContains(t, []int{401, 403, 429}, own.do(method, target, "").Code, kind)
+		require.Equal(t, http.StatusTooManyRequests, own.do(method, target, "").Code, kind)
+	}
 }

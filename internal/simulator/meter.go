@@ -17,7 +17,7 @@ type meter struct {
 	mark        time.Duration
 	first, last time.Duration
 
-	series [seriesSeconds]second
+	series []second // a ring of seriesSeconds, once there is a request
 }
 
 type second struct {
@@ -52,6 +52,9 @@ func (m *meter) setLimit(now time.Duration, rps float64) {
 }
 
 func (m *meter) second(now time.Duration) *second {
+	if m.series == nil {
+		m.series = make([]second, seriesSeconds)
+	}
 	n := int64(now / time.Second)
 	sec := &m.series[n%seriesSeconds]
 	if sec.at != n+1 {

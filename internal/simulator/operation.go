@@ -7,21 +7,12 @@ import (
 	"fleetd/internal/fleet"
 )
 
-// operate does a request that is admitted and well formed.
-func (s *Simulator) operate(c *call) {
-	write := c.line.operation.write()
-	if write && c.record != nil {
-		s.countWrite(c)
-		s.counts.homes.write(c.unit)
-	}
-	c.line.faults = s.faults.strike(&c.dice, write)
-	if s.before(c) {
-		return
-	}
+// atHome does a request about a home that was not refused and met no fault.
+func (s *Simulator) atHome(c *call, do func(*Simulator, *call)) {
+	write := c.endpoint.write
 	switch {
 	case c.unit == nil:
 		c.problem(http.StatusNotFound, "NotFound", "The requested unit ID can't be found.")
-		return
 	case s.home(c.unit) == ClassNotFound:
 		if !c.unit.removed {
 			c.line.faults |= faultNotFoundHome
@@ -37,22 +28,7 @@ func (s *Simulator) operate(c *call) {
 		c.problem(http.StatusNotFound, "NotFound", "The requested skill ID can't be found.")
 		c.read = !write
 	default:
-		s.perform(c)
-	}
-	s.after(c)
-}
-
-func (s *Simulator) perform(c *call) {
-	switch c.line.operation {
-	case OperationGet:
-		s.get(c)
-	case OperationList:
-		s.list(c)
-	case OperationEnable:
-		s.enable(c)
-	case OperationDisable:
-		s.disable(c)
-	case OperationToken, OperationCode: // not of this API
+		do(s, c)
 	}
 }
 
@@ -79,16 +55,20 @@ func (s *Simulator) enable(c *call) {
 	if stage == "" {
 		stage = fleet.StageLive // The reference has no default. This one is ours.
 	}
+	on := r.on(stage) && !r.held
+	if !on && s.refuses(c, r.skill, stage) {
+		return
+	}
 	linked := false
 	if r.skill.linking {
 		if c.params.link == nil {
 			linked = s.cfg.DelegatedLinking
-		} else if linked = s.useCode(c); !linked {
+		} else if linked = s.useCode(c.params.link, c.unit, r.skill, c.now); !linked {
 			c.problem(http.StatusBadRequest, "InvalidAccountLinkRequest", "Invalid account linking credentials")
 			return
 		}
 	}
-	if r.on(stage) && !r.held {
+	if on {
 		c.line.applied = linked && !r.linked
 		r.linked = r.linked || linked
 	} else {
@@ -163,13 +143,5 @@ func (s *Simulator) markRead(c *call) {
 		if r.lastWrite < c.line.n { // A write that came after this read was not seen by it.
 			r.unread = ""
 		}
-	}
-}
-
-func (s *Simulator) clientGone(c *call) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.history.lines) > 0 && c.line.n >= s.history.first() && c.line.n <= s.history.last {
-		s.history.at(c.line.n).gone = true
 	}
 }

@@ -17,6 +17,7 @@ type skill struct {
 	key     uint64 // stands for the skill in every hash
 	exists  bool
 	linking bool
+	product *product // nil: only homes know it
 }
 
 // skill interns an ID.

@@ -33,8 +33,9 @@ func Listen(ctx context.Context, address string) (net.Listener, error) {
 }
 
 // Serve answers on ln until ctx ends, then finishes what is under way, at most
-// five seconds. It closes ln.
+// five seconds. It closes ln and s.
 func (s *Simulator) Serve(ctx context.Context, ln net.Listener) error {
+	defer s.Close()
 	server := &http.Server{Handler: s, ReadHeaderTimeout: 10 * time.Second}
 	stopped := make(chan error, 1)
 	stop := context.AfterFunc(ctx, func() {

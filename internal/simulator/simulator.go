@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"fleetd/internal/simulator/topic"
 )
 
 // Simulator is the stand-in. It is an http.Handler; its methods are the same
@@ -14,23 +16,31 @@ import (
 type Simulator struct {
 	cfg   Config
 	start time.Time
-	mux   *http.ServeMux // all but the API
+	mux   *http.ServeMux // all but the APIs
+	sns   *topic.Service // locks by itself
 
-	mu       sync.Mutex // one lock: a request holds it for a microsecond or two
-	limit    Limit
-	faults   Faults
-	rotate   bool
-	accounts []*account
-	grants   map[string]grant // by access token
-	codes    codes
-	skills   map[string]*skill
-	units    *directory
-	drifts   []Drift // that were injected
-	history  history
-	texts    map[string]string
-	meter    meter
-	counts   counts
-	issued   uint64 // access tokens and refresh tokens, for their texts
+	mu           sync.Mutex // one lock: a request holds it for a microsecond or two
+	limit        Limit
+	faults       Faults
+	rotate       bool
+	buildDelay   time.Duration
+	accounts     []*account
+	grants       map[string]grant // by access token
+	codes        codes
+	skills       map[string]*skill
+	products     []*skill              // those that have one, in the order they were made
+	produced     uint64                // skills made so far
+	associations map[pair]*association // of customers
+	regions      map[string]RegionState
+	discovery    discovery
+	units        *directory
+	drifts       []Drift // that were injected
+	history      history
+	texts        map[string]string
+	meter        meter
+	counts       counts
+	notices      notifications
+	issued       uint64 // access tokens and refresh tokens, for their texts
 }
 
 // New makes a Simulator of the world that cfg describes. It panics when
@@ -41,10 +51,11 @@ func New(cfg Config) *Simulator {
 	}
 	cfg = cfg.withDefaults()
 	s := &Simulator{cfg: cfg, start: time.Now(), grants: map[string]grant{}}
+	s.sns = topic.New(topic.Config{RetryDelay: cfg.HookRetryDelay, Seed: cfg.Seed})
 	s.limit = Limit{RPS: cfg.RPS, Burst: cfg.Burst}.withDefaults()
-	s.faults, s.rotate = cfg.Faults, cfg.RotateRefreshTokens
+	s.faults, s.rotate, s.buildDelay = cfg.Faults, cfg.RotateRefreshTokens, cfg.BuildDelay
 	for _, a := range cfg.Accounts {
-		s.accounts = append(s.accounts, &account{Account: a})
+		s.accounts = append(s.accounts, newAccount(a, s.limit))
 	}
 	s.begin()
 	s.mux = s.routes()
@@ -56,9 +67,17 @@ func (s *Simulator) begin() {
 	s.skills, s.texts = map[string]*skill{}, map[string]string{}
 	s.codes = codes{byText: map[string]*code{}}
 	s.drifts = nil
+	s.products, s.produced = nil, 0
+	s.associations, s.regions, s.discovery = map[pair]*association{}, map[string]RegionState{}, discovery{}
+	s.notices = notifications{}
+	s.sns.Reset()
 	enabled := slices.Concat(baseSkills(s.cfg.SkillsPerUnit), s.cfg.Enabled)
 	for _, e := range enabled {
 		s.skill(e.SkillID).exists = true
+	}
+	for _, id := range s.cfg.Published {
+		s.adopt(s.skill(id), s.cfg.firstVendor(), s.now())
+		s.publish(s.skill(id), s.now())
 	}
 	s.units = newDirectory(s.cfg, s.extend(&template{}, enabled))
 	s.forget()
@@ -68,13 +87,13 @@ func (s *Simulator) begin() {
 func (s *Simulator) forget() {
 	now := s.now()
 	s.history = history{limit: s.cfg.HistoryCap}
+	s.notices.events = nil
+	s.sns.Forget()
 	s.counts = counts{since: now, byCode: map[operationCode]uint64{}}
 	s.meter = meter{}
-	s.meter.setLimit(now, s.limit.RPS*float64(len(s.accounts)))
+	s.meter.setLimit(now, s.capacity())
 	for _, a := range s.accounts {
-		a.bucket = newBucket(s.limit, now)
-		a.meter = meter{}
-		a.meter.setLimit(now, s.limit.RPS)
+		a.open(now)
 	}
 	for i, n := 0, s.units.len(); i < n; i++ {
 		u := s.units.known(i)
@@ -92,7 +111,7 @@ func (s *Simulator) forget() {
 }
 
 // Reset empties history and counters and fills the buckets. Unless keepState,
-// homes, skills, codes and dice are as at the start too.
+// homes, skills, codes, subscribers, hooks and dice are as at the start too.
 func (s *Simulator) Reset(keepState bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -102,6 +121,9 @@ func (s *Simulator) Reset(keepState bool) {
 	}
 	s.begin()
 }
+
+// Close ends the deliveries to hooks that are under way.
+func (s *Simulator) Close() { s.sns.Close() }
 
 // SetFaults changes how the API misbehaves from now on.
 func (s *Simulator) SetFaults(f Faults) error {
@@ -126,9 +148,10 @@ func (s *Simulator) now() time.Duration { return time.Since(s.start) }
 
 func (s *Simulator) wall(at time.Duration) time.Time { return s.start.Add(at) }
 
-// ServeHTTP answers the API, LWA, the code server and the controls.
+// ServeHTTP answers the APIs, LWA, the code server and the controls.
 func (s *Simulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if strings.HasPrefix(r.URL.Path, "/v1/skills/") {
+	first, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+	if first == "v1" || first == "v0" || isRegion(first) {
 		s.serveAPI(w, r)
 		return
 	}

@@ -9,16 +9,17 @@ import (
 type Stats struct {
 	Since time.Time `json:"since"`
 	Limit Limit     `json:"limit"`
-	Rates           // of all accounts together
+	Rates           // of the residential API, all clients together
 
-	Accounts    map[string]Rates                `json:"accounts"`     // by LWA client ID
+	Accounts    map[string]Rates                `json:"accounts"`     // of the residential API, by LWA client ID
+	APIs        map[API]map[string]Rates        `json:"apis"`         // of the others, by LWA client ID
 	ByOperation map[Operation]map[string]uint64 `json:"by_operation"` // status -> requests; "0" is a cut connection
 	Faults      map[Fault]uint64                `json:"faults"`
 
 	HomeStats
 
-	Writes              uint64        `json:"writes"`                // could have changed something
-	Applied             uint64        `json:"applied"`               // changed something
+	Writes              uint64        `json:"writes"`                // could have changed a home
+	Applied             uint64        `json:"applied"`               // changed a home
 	MaxWrites           int           `json:"max_writes"`            // of any one (unit, skill)
 	DoubleWrites        uint64        `json:"double_writes"`         // of the same kind as the one before, without a read in between
 	DoubleWriteExamples []DoubleWrite `json:"double_write_examples"` // the first 100
@@ -31,7 +32,7 @@ type Stats struct {
 	TokenRefusals  uint64 `json:"token_refusals"`
 }
 
-// Rates is how fast the API requests of one account came, or of all.
+// Rates is how fast the requests of one LWA client to one API came, or of all clients.
 type Rates struct {
 	Requests         uint64     `json:"requests"` // accepted + refused
 	Accepted         uint64     `json:"accepted"` // let through by the limit
@@ -87,7 +88,7 @@ type counts struct {
 func (s *Simulator) count(l *line) {
 	s.history.add(*l)
 	s.counts.byCode[operationCode{l.operation, l.status}]++
-	if l.applied {
+	if l.applied && l.unit != nil {
 		s.counts.applied++
 	}
 	if l.faults == 0 {
@@ -130,14 +131,23 @@ func (s *Simulator) StatsOf(series time.Duration) Stats {
 	now, n := s.now(), &s.counts
 	st := Stats{
 		Since: s.wall(n.since).UTC(), Limit: s.limit, Rates: s.rates(&s.meter, now, series), HomeStats: n.homes,
-		Accounts: map[string]Rates{}, ByOperation: map[Operation]map[string]uint64{}, Faults: map[Fault]uint64{},
+		Accounts: map[string]Rates{}, APIs: map[API]map[string]Rates{}, ByOperation: map[Operation]map[string]uint64{}, Faults: map[Fault]uint64{},
 		Writes: n.writes, Applied: n.applied, MaxWrites: int(n.maxWrites), DoubleWrites: n.doubles,
 		DoubleWriteExamples: append([]DoubleWrite{}, n.examples...),
 		CodesMinted:         n.codesMinted, CodesUsed: n.codesUsed, CodesReused: n.codesReused, CodesRefused: n.codesRefused,
 		TokenRefreshes: n.tokenRefreshes, TokenRefusals: n.tokenRefusals,
 	}
 	for _, a := range s.accounts {
-		st.Accounts[a.ClientID] = s.rates(&a.meter, now, series)
+		for api, g := range a.gates {
+			of := st.Accounts
+			if api != APIResidential {
+				if st.APIs[api] == nil {
+					st.APIs[api] = map[string]Rates{}
+				}
+				of = st.APIs[api]
+			}
+			of[a.ClientID] = s.rates(&g.meter, now, series)
+		}
 	}
 	for oc, count := range n.byCode {
 		if st.ByOperation[oc.operation] == nil {
@@ -177,6 +187,10 @@ func (s *Simulator) rates(m *meter, now, series time.Duration) Rates {
 	last := int64(now / time.Second)
 	for at := max(0, last-min(int64(series/time.Second), seriesSeconds)+1); at <= last; at++ {
 		sec := Second{Time: s.wall(time.Duration(at) * time.Second).UTC()}
+		if m.series == nil {
+			r.PerSecond = append(r.PerSecond, sec)
+			continue
+		}
 		if kept := m.series[at%seriesSeconds]; kept.at == at+1 {
 			sec.Accepted, sec.Refused = int(kept.accepted), int(kept.refused)
 		}

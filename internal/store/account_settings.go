@@ -47,12 +47,14 @@ type accountSettings struct {
 	codeURL         string
 	redirectURIs    []string
 	protectedSkills []string
+	countries       []string
 }
 
 func newAccountSettings(p AccountParams) (accountSettings, error) {
 	set := accountSettings{
 		region: p.Region, apiURL: p.APIURL, tokenURL: p.TokenURL, burst: p.Burst,
 		linkMode: p.LinkMode, codeURL: p.CodeURL, redirectURIs: p.RedirectURIs, protectedSkills: p.ProtectedSkills,
+		countries: p.Countries,
 	}
 	if !accountNamePattern.MatchString(p.Name) {
 		return set, fleet.Invalidf("name", "%s", accountNameRule)
@@ -95,6 +97,7 @@ func patchAccountSettings(row db.Account, p AccountPatch) (accountSettings, map[
 	set := accountSettings{
 		region: row.Region, apiURL: row.ApiUrl, tokenURL: row.TokenUrl, linkMode: fleet.LinkMode(row.LinkMode),
 		codeURL: row.CodeUrl, redirectURIs: row.RedirectUris, protectedSkills: row.ProtectedSkills,
+		countries: row.Countries,
 	}
 	changed := map[string]any{}
 	for _, c := range []struct {
@@ -137,6 +140,9 @@ func patchAccountSettings(row db.Account, p AccountPatch) (accountSettings, map[
 	}
 	if p.ProtectedSkills != nil {
 		set.protectedSkills, changed["protected_skills"] = p.ProtectedSkills, p.ProtectedSkills
+	}
+	if p.Countries != nil {
+		set.countries, changed["countries"] = p.Countries, p.Countries
 	}
 	if p.Rate != nil {
 		limit, err := parseRate(*p.Rate)
@@ -191,6 +197,9 @@ func (set *accountSettings) check() error {
 		if err != nil || !u.IsAbs() || u.Host == "" || u.Fragment != "" || u.User != nil || len(uri) > 2000 {
 			return fleet.Invalidf("redirect_uris", "%s is not a redirect URI; give an absolute one without user, password or fragment", shownURL(uri))
 		}
+	}
+	if set.countries, err = fleet.ParseCountries("countries", set.countries); err != nil {
+		return err
 	}
 	for _, skill := range set.protectedSkills {
 		if skill == "" || len(skill) > 255 {

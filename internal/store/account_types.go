@@ -17,6 +17,7 @@ type Account struct {
 	CodeURL         string         `json:"code_url"`
 	RedirectURIs    []string       `json:"redirect_uris"`
 	ProtectedSkills []string       `json:"protected_skills"`
+	Countries       []string       `json:"countries"` // where its homes are, ISO 3166-1 alpha-2
 	ClientID        string         `json:"client_id"`
 	State           string         `json:"state"`        // ready or unauthorized
 	StateReason     string         `json:"state_reason"` // what is wrong and how to mend it
@@ -48,7 +49,8 @@ type AccountParams struct {
 	CodeURL         string
 	RedirectURIs    []string
 	ProtectedSkills []string
-	Reason          string // why, for the log
+	Countries       []string // where its homes are, ISO 3166-1 alpha-2
+	Reason          string   // why, for the log
 }
 
 // AccountPatch changes an account; nil leaves a field as it is.
@@ -65,6 +67,7 @@ type AccountPatch struct {
 	CodeURL         *string
 	RedirectURIs    []string // empty but not nil: none
 	ProtectedSkills []string // likewise
+	Countries       []string // likewise
 	Reason          string   // why, for the log
 }
 
@@ -80,6 +83,37 @@ type AccountCheck struct {
 	OK      bool      `json:"ok"`
 	Token   CheckStep `json:"token"` // a fresh access token was granted
 	API     CheckStep `json:"api"`   // the API took it
+
+	// Credentials is what each credential can do, of every kind there is. OK does not
+	// depend on those beside the enterprise one, which unit management works without.
+	Credentials []CredentialCheck `json:"credentials"`
+}
+
+// CredentialCheck is what one credential of an account can do.
+type CredentialCheck struct {
+	Kind  fleet.CredentialKind `json:"kind"`
+	Set   bool                 `json:"set"` // one that is not set has not failed
+	OK    bool                 `json:"ok"`
+	Token CheckStep            `json:"token"`
+	Can   []AccessCheck        `json:"can"` // empty where it is not set
+}
+
+// Access is something that a credential opens. The set is closed.
+type Access string
+
+// What credentials open.
+const (
+	AccessUnits       Access = "units"       // enterprise: enablements of units
+	AccessSkills      Access = "skills"      // developer: the vendor's skills and their manifests
+	AccessSubscribers Access = "subscribers" // developer: development notifications
+	AccessEndpoint    Access = "endpoint"    // customer: the API endpoint of the customer
+)
+
+// AccessCheck is one thing that a credential opens, or does not.
+type AccessCheck struct {
+	What    Access `json:"what"`
+	OK      bool   `json:"ok"`
+	Message string `json:"message"`
 }
 
 // CheckStep is one step of a check. Message says what is wrong and how to mend it.

@@ -57,6 +57,7 @@ func (s *Store) insertAccount(ctx context.Context, tx pgx.Tx, p AccountParams, s
 	id, err := q.AccountInsert(ctx, db.AccountInsertParams{
 		Name: p.Name, Region: set.region, ApiUrl: set.apiURL, TokenUrl: set.tokenURL, LinkMode: string(set.linkMode),
 		CodeUrl: set.codeURL, RedirectUris: set.redirectURIs, ProtectedSkills: set.protectedSkills,
+		Countries: set.countries,
 	})
 	if err != nil {
 		return fmt.Errorf("insert account: %w", err)
@@ -102,7 +103,7 @@ func accountOf(row db.AccountListRow) Account {
 	a := row.Account
 	return Account{
 		Name: a.Name, Region: a.Region, APIURL: a.ApiUrl, TokenURL: a.TokenUrl, LinkMode: fleet.LinkMode(a.LinkMode),
-		CodeURL: a.CodeUrl, RedirectURIs: a.RedirectUris, ProtectedSkills: a.ProtectedSkills,
+		CodeURL: a.CodeUrl, RedirectURIs: a.RedirectUris, ProtectedSkills: a.ProtectedSkills, Countries: a.Countries,
 		ClientID: row.ClientID, State: row.State, StateReason: row.StateReason,
 		Budget:    budgetOf(row.RateLimit, row.Rate, row.Burst, row.BlockedUntil, row.Now),
 		CreatedAt: a.CreatedAt.UTC(), UpdatedAt: a.UpdatedAt.UTC(),
@@ -140,6 +141,7 @@ func (s *Store) SetAccount(ctx context.Context, name string, p AccountPatch, by 
 		err = q.AccountUpdate(ctx, db.AccountUpdateParams{
 			ID: row.ID, Region: set.region, ApiUrl: set.apiURL, TokenUrl: set.tokenURL, LinkMode: string(set.linkMode),
 			CodeUrl: set.codeURL, RedirectUris: set.redirectURIs, ProtectedSkills: set.protectedSkills,
+			Countries: set.countries,
 		})
 		if err != nil {
 			return fmt.Errorf("update account: %w", err)

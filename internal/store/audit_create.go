@@ -22,21 +22,26 @@ func (s *Store) CreateAudit(
 	ctx context.Context, p AuditParams, actor fleet.Actor, idem Idempotency,
 ) (a Audit, replayed bool, err error) {
 	err = s.inTx(ctx, func(tx pgx.Tx) error {
-		key, err := claimIdempotency(ctx, tx, actor, idem)
-		if err != nil {
-			return err
-		}
-		if replayed = key != ""; !replayed {
-			if key, err = requestAudit(ctx, tx, p, actor); err != nil {
-				return err
-			}
-			if err := keepIdempotency(ctx, tx, actor, idem, key); err != nil {
-				return err
-			}
-		}
-		a, err = auditByKey(ctx, db.New(tx), key)
+		a, replayed, err = createAuditIn(ctx, tx, p, actor, idem)
 		return err
 	})
+	return a, replayed, err
+}
+
+func createAuditIn(ctx context.Context, tx pgx.Tx, p AuditParams, actor fleet.Actor, idem Idempotency) (a Audit, replayed bool, err error) {
+	key, err := claimIdempotency(ctx, tx, actor, idem)
+	if err != nil {
+		return a, false, err
+	}
+	if replayed = key != ""; !replayed {
+		if key, err = requestAudit(ctx, tx, p, actor); err != nil {
+			return a, false, err
+		}
+		if err := keepIdempotency(ctx, tx, actor, idem, key); err != nil {
+			return a, false, err
+		}
+	}
+	a, err = auditByKey(ctx, db.New(tx), key)
 	return a, replayed, err
 }
 

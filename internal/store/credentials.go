@@ -109,6 +109,30 @@ func (c *Credential) MarkUnauthorized(ctx context.Context, reason, message, refr
 	})
 }
 
+// Endpoint returns the base URL of the endpoint that served the credential's customer
+// last; empty: none is known.
+func (c *Credential) Endpoint(ctx context.Context) (string, error) {
+	endpoint, err := db.New(c.store.pool).CredentialEndpoint(ctx, db.CredentialEndpointParams{AccountID: c.accountID, Kind: c.kind})
+	if err != nil {
+		return "", c.failed("read the endpoint of", err)
+	}
+	return endpoint, nil
+}
+
+// RememberEndpoint keeps endpoint in the place of was; an empty one forgets. Where
+// something else than was is kept by now, that stays. What a call that began before the
+// credential was set anew has found out is kept too: at worst it is of another customer,
+// and the endpoint itself says so to the next call.
+func (c *Credential) RememberEndpoint(ctx context.Context, was, endpoint string) error {
+	err := db.New(c.store.pool).CredentialRememberEndpoint(ctx, db.CredentialRememberEndpointParams{
+		AccountID: c.accountID, Kind: c.kind, Endpoint: endpoint, Was: was,
+	})
+	if err != nil {
+		return c.failed("remember the endpoint of", err)
+	}
+	return nil
+}
+
 // ifStill runs change while the stored refresh token is used, and only ends the
 // lease when it is another.
 func (c *Credential) ifStill(ctx context.Context, what, used string, change func(*db.Queries) error) error {

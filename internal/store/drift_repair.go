@@ -31,7 +31,28 @@ func (s *Store) PlanRepair(ctx context.Context, p RepairParams) (Repair, error) 
 			if err != nil {
 				return err
 			}
+			draft.plan.Preflight = r.Preflight
 			out.Plans = append(out.Plans, draft.plan)
+		}
+		return errRollback
+	})
+	if errors.Is(err, errRollback) {
+		err = nil
+	}
+	return out, err
+}
+
+// RepairChanges says which rollouts RepairDrift would make: so that what they do can be
+// checked before, outside of any transaction.
+func (s *Store) RepairChanges(ctx context.Context, p RepairParams) ([]RepairChange, error) {
+	var out []RepairChange
+	err := s.inTx(ctx, func(tx pgx.Tx) error {
+		d, err := draftRepair(ctx, tx, p)
+		if err != nil {
+			return err
+		}
+		for _, r := range d.rollouts {
+			out = append(out, RepairChange{Account: r.Account, Action: r.Action, SkillID: r.SkillID, Stage: r.Stage})
 		}
 		return errRollback
 	})
@@ -185,7 +206,7 @@ func draftRepair(ctx context.Context, tx pgx.Tx, p RepairParams) (*repairDraft, 
 			Message: fmt.Sprintf("%d findings are more than the ceiling of %d: nothing was repaired; look at `fleetctl drift list` and repair by hand", d.findings, p.Ceiling),
 		}
 	}
-	d.fill(groups, p.Guardrails)
+	d.fill(groups, p)
 	return d, nil
 }
 
@@ -206,13 +227,6 @@ func lockRepaired(ctx context.Context, tx pgx.Tx, where string, args []any) erro
 		}
 	}
 	return nil
-}
-
-// repairGroup is what one rollout does.
-type repairGroup struct {
-	account, skill string
-	action         fleet.Action
-	stage          fleet.Stage
 }
 
 // repairSQL reads findings with what is desired and observed now: both may have
@@ -245,12 +259,12 @@ WHERE u.removed_at IS NULL AND %s
 ORDER BY d.account_id, d.unit_id, d.skill_id`
 
 // read sorts the findings into groups of units, in the order of the inventory.
-func (d *repairDraft) read(ctx context.Context, tx pgx.Tx, where string, args []any, ownOnly bool) (map[repairGroup][]string, error) {
+func (d *repairDraft) read(ctx context.Context, tx pgx.Tx, where string, args []any, ownOnly bool) (map[RepairChange][]string, error) {
 	rows, err := tx.Query(ctx, fmt.Sprintf(repairSQL, where), args...)
 	if err != nil {
 		return nil, fmt.Errorf("read drift: %w", err)
 	}
-	groups := map[repairGroup][]string{}
+	groups := map[RepairChange][]string{}
 	var (
 		account, skill, unit                   string
 		kind                                   fleet.DriftKind
@@ -280,7 +294,7 @@ func (d *repairDraft) read(ctx context.Context, tx pgx.Tx, where string, args []
 		case !ok:
 			d.skipped[RepairNoAction]++
 		default:
-			g := repairGroup{account: account, skill: skill, action: action, stage: stage}
+			g := RepairChange{Account: account, Action: action, SkillID: skill, Stage: stage}
 			groups[g] = append(groups[g], unit)
 			d.targets++
 		}
@@ -293,10 +307,10 @@ func (d *repairDraft) read(ctx context.Context, tx pgx.Tx, where string, args []
 }
 
 // fill makes the input of one rollout of each group, in an order that repeats.
-func (d *repairDraft) fill(groups map[repairGroup][]string, guardrails RolloutParams) {
+func (d *repairDraft) fill(groups map[RepairChange][]string, p RepairParams) {
 	for g, units := range groups {
-		r := guardrails
-		r.Account, r.Action, r.SkillID, r.Stage = g.account, g.action, g.skill, g.stage
+		r := p.Guardrails
+		r.Account, r.Action, r.SkillID, r.Stage, r.Preflight = g.Account, g.Action, g.SkillID, g.Stage, p.Preflights[g]
 		r.Selector, r.UnitIDs, r.Origin = "", units, fleet.OriginRepair
 		d.rollouts = append(d.rollouts, r)
 	}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"fleetd/internal/fleet"
+	"fleetd/internal/preflight"
 )
 
 // Drift is one open finding: a managed skill that is not as it should be on a unit.
@@ -140,6 +141,17 @@ type RepairParams struct {
 	// Ceiling is how many findings the filter may match: above it nothing is made and
 	// the error wraps ErrAboveCeiling. Zero: any number.
 	Ceiling int
+	// Preflights is what was checked before, by what RepairChanges said, to be kept with
+	// the rollouts. What is not in it was not checked.
+	Preflights map[RepairChange]*preflight.Report
+}
+
+// RepairChange is what one rollout of a repair does.
+type RepairChange struct {
+	Account string
+	Action  fleet.Action
+	SkillID string
+	Stage   fleet.Stage
 }
 
 // ErrNoDrift is what errors of filters that match no finding wrap.

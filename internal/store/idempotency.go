@@ -47,12 +47,25 @@ func claimIdempotency(ctx context.Context, tx querier, actor fleet.Actor, k Idem
 	if claimed == 1 {
 		return "", nil
 	}
-	kept, err := q.IdempotencyGet(ctx, db.IdempotencyGetParams{Actor: actor.Name, Key: k.Key})
-	if errors.Is(err, pgx.ErrNoRows) {
+	object, err = usedFor(ctx, q, actor, k)
+	if err == nil && object == "" {
 		return "", &fleet.Error{Code: fleet.CodeUnavailable, Message: "the idempotency key was being given up by another call; try again"}
 	}
+	return object, err
+}
+
+// usedFor is what was created with a key, empty where it was not used. A key that was used
+// for another request is an error.
+func usedFor(ctx context.Context, q *db.Queries, actor fleet.Actor, k Idempotency) (object string, err error) {
+	if k.Key == "" {
+		return "", nil
+	}
+	kept, err := q.IdempotencyGet(ctx, db.IdempotencyGetParams{Actor: actor.Name, Key: k.Key})
+	if errors.Is(err, pgx.ErrNoRows) {
+		return "", nil
+	}
 	if err != nil {
-		return "", fmt.Errorf("read idempotency key: %w", err)
+		return "", mapError(fmt.Errorf("read idempotency key: %w", err))
 	}
 	if !bytes.Equal(kept.RequestHash, k.Hash) {
 		return "", fleet.Invalidf("Idempotency-Key",
@@ -71,4 +84,50 @@ func keepIdempotency(ctx context.Context, tx querier, actor fleet.Actor, k Idemp
 		return fmt.Errorf("keep idempotency key: %w", err)
 	}
 	return nil
+}
+
+// BeginCall takes a key for a call that creates something elsewhere than in this
+// database, before it is sent: the two share no transaction. It returns what the key's
+// first call created, "" when this is that call, which then must call EndCall. A key
+// whose first call has not ended is a conflict: whether it created anything is not
+// known, and a second one is not sent.
+func (s *Store) BeginCall(ctx context.Context, by fleet.Actor, k Idempotency) (object string, err error) {
+	if k.Key == "" {
+		return "", nil
+	}
+	err = s.inTx(ctx, func(tx pgx.Tx) error {
+		if object, err = claimIdempotency(ctx, tx, by, k); err != nil || object != "" {
+			return err
+		}
+		return keepIdempotency(ctx, tx, by, k, callBegun)
+	})
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("begin a call: %w", err)
+	case object == callBegun:
+		return "", &fleet.Error{
+			Code: fleet.CodeConflict, Field: "Idempotency-Key",
+			Message: fmt.Sprintf("a call with the key %q was begun and has not ended, so what it did is not known: "+
+				"look whether it was done, and if not, use a new key", k.Key),
+		}
+	}
+	return object, nil
+}
+
+// callBegun stands for the object of a call that has not ended. No ID has a space.
+const callBegun = "not ended"
+
+// EndCall writes down what a call that began with BeginCall created. With nothing
+// created the key is free again.
+func (s *Store) EndCall(ctx context.Context, by fleet.Actor, k Idempotency, object string) error {
+	if k.Key == "" {
+		return nil
+	}
+	if object == "" {
+		if err := s.q().IdempotencyRelease(ctx, db.IdempotencyReleaseParams{Actor: by.Name, Key: k.Key, Begun: callBegun}); err != nil {
+			return mapError(fmt.Errorf("give up idempotency key: %w", err))
+		}
+		return nil
+	}
+	return mapError(keepIdempotency(ctx, s.pool, by, k, object))
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"fleetd/internal/fleet"
 	"fleetd/internal/store"
 )
 
@@ -62,4 +63,51 @@ func TestOldKeysAreForgottenAFewAtATimeAndTheOldestFirst(t *testing.T) {
 	}
 	require.Equal(t, []int{4, 2, 0}, deleted)
 	require.Equal(t, 1, f.count(t, "SELECT count(*) FROM idempotency_keys"))
+}
+
+// A call that creates elsewhere is made once, also where fleetd dies before it knows
+// what came of it.
+func TestACallIsBegunOnceAKey(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	ctx := t.Context()
+	once := store.Idempotency{Key: "k", Hash: []byte("h")}
+	conflict := func(err error) {
+		t.Helper()
+		var e *fleet.Error
+		require.ErrorAs(t, err, &e)
+		require.Equal(t, fleet.CodeConflict, e.Code)
+		require.ErrorContains(t, err, "look whether it was done")
+	}
+	object, err := f.BeginCall(ctx, f.by, once)
+	require.NoError(t, err)
+	require.Empty(t, object)
+	_, err = f.BeginCall(ctx, f.by, once)
+	conflict(err)
+	_, err = f.BeginCall(ctx, f.by, store.Idempotency{Key: "k", Hash: []byte("another")})
+	require.ErrorContains(t, err, "used before for another request")
+	object, err = f.BeginCall(ctx, fleet.Actor{Name: "bob"}, once)
+	require.NoError(t, err)
+	require.Empty(t, object, "keys are each caller's own")
+
+	require.NoError(t, f.EndCall(ctx, f.by, once, ""))
+	object, err = f.BeginCall(ctx, f.by, once)
+	require.NoError(t, err)
+	require.Empty(t, object, "nothing was created: the key is free again")
+
+	require.NoError(t, f.EndCall(ctx, f.by, once, "amzn1.ask.skill.1"))
+	object, err = f.BeginCall(ctx, f.by, once)
+	require.NoError(t, err)
+	require.Equal(t, "amzn1.ask.skill.1", object)
+	require.NoError(t, f.EndCall(ctx, f.by, once, ""))
+	object, err = f.BeginCall(ctx, f.by, once)
+	require.NoError(t, err)
+	require.Equal(t, "amzn1.ask.skill.1", object, "what was created stays")
+
+	for range 2 {
+		object, err = f.BeginCall(ctx, f.by, store.Idempotency{})
+		require.NoError(t, err)
+		require.Empty(t, object, "no key, no memory")
+	}
+	require.NoError(t, f.EndCall(ctx, f.by, store.Idempotency{}, "x"))
 }

@@ -59,6 +59,15 @@ func addLog(ctx context.Context, tx querier, e logEntry) error {
 	return nil
 }
 
+// Record writes an entry of the log about what was done elsewhere than in this
+// database, such as a write to an API. The database sets its ID and At. Detail must
+// hold no secret.
+func (s *Store) Record(ctx context.Context, e LogEntry) error {
+	return mapError(addLog(ctx, s.pool, logEntry{
+		Actor: fleet.Actor{Name: e.Actor, Role: fleet.Role(e.Role)}, Action: e.Action, Object: e.Object, Reason: e.Reason, Detail: e.Detail,
+	}))
+}
+
 // ListLog lists what was done, newest first. next is the cursor of the next page,
 // zero after the last.
 func (s *Store) ListLog(ctx context.Context, f LogFilter) (entries []LogEntry, next int64, err error) {

@@ -64,3 +64,22 @@ func TestTheLogIsFilteredAndPaged(t *testing.T) {
 	require.Len(t, rest, 1)
 	require.Zero(t, end)
 }
+
+func TestWhatWasDoneElsewhereIsRecorded(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	require.NoError(t, f.Record(t.Context(), store.LogEntry{
+		ID: 7, Actor: "ann", Role: "operator", Action: "skill.update", Object: "account/acme", Reason: "new icon",
+		Detail: map[string]any{"skill_id": "s"},
+	}))
+
+	entries, _, err := f.ListLog(t.Context(), store.LogFilter{})
+	require.NoError(t, err)
+	require.Len(t, entries, 1)
+	e := entries[0]
+	require.False(t, e.At.IsZero())
+	require.Equal(t, store.LogEntry{
+		ID: e.ID, At: e.At, Actor: "ann", Role: "operator", Action: "skill.update", Object: "account/acme", Reason: "new icon",
+		Detail: map[string]any{"skill_id": "s"},
+	}, e)
+}

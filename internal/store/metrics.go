@@ -21,6 +21,7 @@ type Metrics struct {
 	Accounts []int64             // the ID of every account
 	Audits   []AuditMetrics
 	Drift    []DriftCount // of every account and kind
+	Events   []EventTotal
 }
 
 // AuditMetrics is the last audit of an account that came to its end: of all its units, or
@@ -83,6 +84,9 @@ func (s *Store) Metrics(ctx context.Context) (Metrics, error) {
 		return m, mapError(err)
 	}
 	if m.Drift, err = s.DriftCounts(ctx); err != nil {
+		return m, err
+	}
+	if m.Events, err = s.EventTotals(ctx); err != nil {
 		return m, err
 	}
 	rows, err := s.pool.Query(ctx, `

@@ -60,7 +60,9 @@ func rolloutByKey(ctx context.Context, q *db.Queries, key string) (Rollout, erro
 	if err != nil {
 		return Rollout{}, mapError(fmt.Errorf("read rollout %s: %w", key, err))
 	}
-	return newRollout(db.RolloutByIDRow(r), time.Now()), nil
+	out := newRollout(db.RolloutByIDRow(r), time.Now())
+	out.Preflight, err = rolloutPreflight(ctx, q, r.Rollout.ID)
+	return out, err
 }
 
 func noRollout(key string) error {

@@ -43,23 +43,67 @@ func (s *Store) PauseRollout(ctx context.Context, id, reason string, actor fleet
 // ResumeRollout sets a paused or halted rollout going again. Failures so far are
 // acknowledged: only new ones count toward the threshold.
 func (s *Store) ResumeRollout(ctx context.Context, id, reason string, actor fleet.Actor) (Rollout, error) {
-	return s.changeRollout(ctx, id, "rollout.resume", reason, actor, func(_ context.Context, _ *db.Queries, r *db.Rollout) error {
-		switch state := fleet.RolloutState(r.State); state {
-		case fleet.RolloutPaused, fleet.RolloutHalted:
-			r.Acknowledged = r.NFailed
-			r.State, r.StateReason = string(fleet.RolloutRunning), ""
-			if r.StartAt != nil && r.StartedAt == nil {
-				r.State = string(fleet.RolloutScheduled)
-			}
-			return nil
-		case fleet.RolloutScheduled, fleet.RolloutRunning, fleet.RolloutWaiting:
-			return nil
-		case fleet.RolloutSucceeded, fleet.RolloutCompletedWithFailures, fleet.RolloutCanceled:
-			return endedError(r, "resume")
-		default:
-			return endedError(r, "resume")
+	return s.changeRollout(ctx, id, "rollout.resume", reason, actor, resumeRollout)
+}
+
+// rolloutChange alters the row of a locked rollout.
+type rolloutChange func(ctx context.Context, q *db.Queries, r *db.Rollout) error
+
+func resumeRollout(_ context.Context, _ *db.Queries, r *db.Rollout) error {
+	switch state := fleet.RolloutState(r.State); state {
+	case fleet.RolloutPaused, fleet.RolloutHalted:
+		r.Acknowledged = r.NFailed
+		r.State, r.StateReason = string(fleet.RolloutRunning), ""
+		if r.StartAt != nil && r.StartedAt == nil {
+			r.State = string(fleet.RolloutScheduled)
 		}
-	})
+		return nil
+	case fleet.RolloutScheduled, fleet.RolloutRunning, fleet.RolloutWaiting:
+		return nil
+	case fleet.RolloutSucceeded, fleet.RolloutCompletedWithFailures, fleet.RolloutCanceled:
+		return endedError(r, "resume")
+	default:
+		return endedError(r, "resume")
+	}
+}
+
+// startRollout begins a rollout that has not begun: one that was made paused, or one
+// that waits for its time, which counts no more.
+func startRollout(ctx context.Context, q *db.Queries, r *db.Rollout) error {
+	switch state := fleet.RolloutState(r.State); state {
+	case fleet.RolloutPaused, fleet.RolloutScheduled:
+		if r.StartedAt != nil {
+			return fleet.Conflictf("rollout %s has begun and was paused by a person since: there is nothing to start; resume it", r.Key)
+		}
+		if err := q.EventRolloutNow(ctx, r.ID); err != nil {
+			return fmt.Errorf("start rollout %s now: %w", r.Key, err)
+		}
+		r.StartAt, r.State, r.StateReason = nil, string(fleet.RolloutRunning), ""
+		return nil
+	case fleet.RolloutRunning, fleet.RolloutWaiting:
+		return nil
+	case fleet.RolloutHalted:
+		return fleet.Conflictf("rollout %s is halted (%s): it is not started over that; look, and resume it", r.Key, r.StateReason)
+	case fleet.RolloutSucceeded, fleet.RolloutCompletedWithFailures, fleet.RolloutCanceled:
+		return endedError(r, "start")
+	default:
+		return endedError(r, "start")
+	}
+}
+
+// haltRollout stops a rollout as a guardrail does, for a reason of its own.
+func haltRollout(reason string) rolloutChange {
+	return func(ctx context.Context, q *db.Queries, r *db.Rollout) error {
+		switch state := fleet.RolloutState(r.State); state {
+		case fleet.RolloutScheduled, fleet.RolloutRunning, fleet.RolloutWaiting:
+			r.State, r.StateReason = string(fleet.RolloutHalted), reason
+			return recall(ctx, q, r)
+		case fleet.RolloutPaused, fleet.RolloutHalted, fleet.RolloutSucceeded, fleet.RolloutCompletedWithFailures, fleet.RolloutCanceled:
+			return nil
+		default:
+			return nil
+		}
+	}
 }
 
 // CancelRollout ends a rollout: what has not started is canceled, what was sent is
@@ -190,38 +234,42 @@ func refuseRetryOverlap(ctx context.Context, q *db.Queries, r *db.Rollout, reaso
 // changeRollout locks a rollout, lets change alter its row, and writes state, log
 // and notification in one transaction.
 func (s *Store) changeRollout(
-	ctx context.Context, id, action, reason string, actor fleet.Actor,
-	change func(ctx context.Context, q *db.Queries, r *db.Rollout) error,
-) (Rollout, error) {
-	var out Rollout
-	err := s.inTx(ctx, func(tx pgx.Tx) error {
-		q := db.New(tx)
-		row, err := lockRollout(ctx, q, id)
-		if err != nil {
-			return err
-		}
-		before := row
-		if err := change(ctx, q, &row); err != nil {
-			return err
-		}
-		ended := fleet.RolloutState(row.State).Ended() && row.EndedAt != nil
-		if err := saveRollout(ctx, q, row, ended); err != nil {
-			return err
-		}
-		detail := map[string]any{"from": before.State, "to": row.State}
-		if n := row.Acknowledged - before.Acknowledged; n > 0 {
-			detail["failures_acknowledged"] = n
-		}
-		if err := addLog(ctx, tx, logEntry{Actor: actor, Action: action, Object: "rollout/" + id, Reason: reason, Detail: detail}); err != nil {
-			return err
-		}
-		if err := q.RolloutNotify(ctx, strconv.FormatInt(row.ID, 10)); err != nil {
-			return fmt.Errorf("tell of the change: %w", err)
-		}
-		out, err = rolloutByKey(ctx, q, id)
+	ctx context.Context, id, action, reason string, actor fleet.Actor, change rolloutChange,
+) (out Rollout, err error) {
+	err = s.inTx(ctx, func(tx pgx.Tx) error {
+		out, err = changeRolloutIn(ctx, tx, id, action, reason, actor, change)
 		return err
 	})
 	return out, err
+}
+
+func changeRolloutIn(
+	ctx context.Context, tx pgx.Tx, id, action, reason string, actor fleet.Actor, change rolloutChange,
+) (Rollout, error) {
+	q := db.New(tx)
+	row, err := lockRollout(ctx, q, id)
+	if err != nil {
+		return Rollout{}, err
+	}
+	before := row
+	if err := change(ctx, q, &row); err != nil {
+		return Rollout{}, err
+	}
+	ended := fleet.RolloutState(row.State).Ended() && row.EndedAt != nil
+	if err := saveRollout(ctx, q, row, ended); err != nil {
+		return Rollout{}, err
+	}
+	detail := map[string]any{"from": before.State, "to": row.State}
+	if n := row.Acknowledged - before.Acknowledged; n > 0 {
+		detail["failures_acknowledged"] = n
+	}
+	if err := addLog(ctx, tx, logEntry{Actor: actor, Action: action, Object: "rollout/" + id, Reason: reason, Detail: detail}); err != nil {
+		return Rollout{}, err
+	}
+	if err := q.RolloutNotify(ctx, strconv.FormatInt(row.ID, 10)); err != nil {
+		return Rollout{}, fmt.Errorf("tell of the change: %w", err)
+	}
+	return rolloutByKey(ctx, q, id)
 }
 
 func lockRollout(ctx context.Context, q *db.Queries, key string) (db.Rollout, error) {

@@ -77,10 +77,16 @@ func (s *Store) createRollout(
 	}
 	p = d.params
 	d.insert.Key, d.insert.CreatedBy, d.insert.Reason = newRolloutKey(), actor.Name, p.Reason
+	if p.Paused {
+		d.insert.StateReason = "created paused by " + actor.Name
+	}
 	q := db.New(tx)
 	id, err := q.RolloutInsert(ctx, d.insert)
 	if err != nil {
 		return "", fmt.Errorf("insert rollout: %w", err)
+	}
+	if err := keepPreflight(ctx, q, id, p.Preflight); err != nil {
+		return "", err
 	}
 	if _, err := tx.Exec(ctx, insertTargets, id, d.skipKnown); err != nil {
 		return "", fmt.Errorf("insert targets: %w", err)
@@ -111,9 +117,13 @@ func (s *Store) createRollout(
 	if p.RollbackOf != "" {
 		detail["rollback_of"] = p.RollbackOf
 	}
-	err = addLog(ctx, tx, logEntry{
-		Actor: actor, Action: "rollout.create", Object: "rollout/" + d.insert.Key, Reason: p.Reason, Detail: detail,
-	})
+	if p.Preflight != nil {
+		detail["preflight"] = p.Preflight.Result
+	}
+	if failed := forcedPast(p.Preflight); len(failed) > 0 {
+		detail["forced_past"] = failed
+	}
+	err = addLog(ctx, tx, logEntry{Actor: actor, Action: "rollout.create", Object: "rollout/" + d.insert.Key, Reason: p.Reason, Detail: detail})
 	if err != nil {
 		return "", err
 	}
@@ -182,7 +192,7 @@ type rolloutDraft struct {
 }
 
 func (s *Store) draftRollout(ctx context.Context, tx pgx.Tx, p RolloutParams) (*rolloutDraft, error) {
-	d := &rolloutDraft{skipKnown: p.StartAt.IsZero()}
+	d := &rolloutDraft{skipKnown: p.StartAt.IsZero() && !p.Paused}
 	var back rollback
 	if p.RollbackOf != "" {
 		var err error
@@ -293,6 +303,9 @@ func (d *rolloutDraft) fillInsert(p RolloutParams, g guardrails, acc draftedAcco
 	state := fleet.RolloutRunning
 	if !p.StartAt.IsZero() {
 		state = fleet.RolloutScheduled
+	}
+	if p.Paused {
+		state = fleet.RolloutPaused
 	}
 	//nolint:gosec // Counts of units and minutes of a day fit.
 	d.insert = db.RolloutInsertParams{

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"fleetd/internal/fleet"
+	"fleetd/internal/preflight"
 )
 
 // RolloutParams asks for a plan or a rollout. Sizes are as people write them
@@ -32,6 +33,11 @@ type RolloutParams struct {
 	// units follow from it and must be empty.
 	RollbackOf string
 	Origin     fleet.RolloutOrigin // what it is made from; empty: a person asked
+	// Paused makes a rollout that is prepared and not begun: nothing is released until
+	// somebody resumes it.
+	Paused bool
+	// Preflight is what was checked before, to be kept as evidence; nil: nothing.
+	Preflight *preflight.Report
 }
 
 // Plan is what a rollout would do, made by the code that does it.
@@ -50,6 +56,9 @@ type Plan struct {
 	StartsAt    time.Time      `json:"starts_at"`
 	Properties  []PlanProperty `json:"properties"` // the ten largest
 	Warnings    []string       `json:"warnings"`
+
+	// Preflight is what stands in the way of the skill; null where nobody looked.
+	Preflight *preflight.Report `json:"preflight"`
 }
 
 // PlanWave is one wave of a plan.
@@ -121,6 +130,10 @@ type Rollout struct {
 	// Origin is what it was made from: repair, rollback, or empty for a person's own.
 	Origin     fleet.RolloutOrigin `json:"origin"`
 	RollbackOf string              `json:"rollback_of"` // the rollout that this one takes back, or empty
+
+	// Preflight is what was checked before it was created; only where one rollout is
+	// asked for, and null where nothing was checked.
+	Preflight *preflight.Report `json:"preflight"`
 }
 
 // Target is one unit of a rollout; the contract's JSON.

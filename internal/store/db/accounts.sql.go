@@ -66,7 +66,7 @@ func (q *Queries) AccountDeleteUnits(ctx context.Context, accountID int64) (int6
 
 const accountGet = `-- name: AccountGet :one
 SELECT
-    accounts.id, accounts.name, accounts.region, accounts.api_url, accounts.token_url, accounts.link_mode, accounts.code_url, accounts.redirect_uris, accounts.protected_skills, accounts.created_at, accounts.updated_at,
+    accounts.id, accounts.name, accounts.region, accounts.api_url, accounts.token_url, accounts.link_mode, accounts.code_url, accounts.redirect_uris, accounts.protected_skills, accounts.created_at, accounts.updated_at, accounts.countries,
     credentials.client_id,
     credentials.state,
     credentials.state_reason,
@@ -109,6 +109,7 @@ func (q *Queries) AccountGet(ctx context.Context, name string) (AccountGetRow, e
 		&i.Account.ProtectedSkills,
 		&i.Account.CreatedAt,
 		&i.Account.UpdatedAt,
+		&i.Account.Countries,
 		&i.ClientID,
 		&i.State,
 		&i.StateReason,
@@ -173,7 +174,8 @@ INSERT INTO accounts (
     link_mode,
     code_url,
     redirect_uris,
-    protected_skills
+    protected_skills,
+    countries
 ) VALUES (
     $1,
     $2,
@@ -182,7 +184,8 @@ INSERT INTO accounts (
     $5,
     $6,
     $7,
-    $8
+    $8,
+    $9
 )
 RETURNING id
 `
@@ -196,6 +199,7 @@ type AccountInsertParams struct {
 	CodeUrl         string
 	RedirectUris    []string
 	ProtectedSkills []string
+	Countries       []string
 }
 
 func (q *Queries) AccountInsert(ctx context.Context, arg AccountInsertParams) (int64, error) {
@@ -208,6 +212,7 @@ func (q *Queries) AccountInsert(ctx context.Context, arg AccountInsertParams) (i
 		arg.CodeUrl,
 		arg.RedirectUris,
 		arg.ProtectedSkills,
+		arg.Countries,
 	)
 	var id int64
 	err := row.Scan(&id)
@@ -216,7 +221,7 @@ func (q *Queries) AccountInsert(ctx context.Context, arg AccountInsertParams) (i
 
 const accountList = `-- name: AccountList :many
 SELECT
-    accounts.id, accounts.name, accounts.region, accounts.api_url, accounts.token_url, accounts.link_mode, accounts.code_url, accounts.redirect_uris, accounts.protected_skills, accounts.created_at, accounts.updated_at,
+    accounts.id, accounts.name, accounts.region, accounts.api_url, accounts.token_url, accounts.link_mode, accounts.code_url, accounts.redirect_uris, accounts.protected_skills, accounts.created_at, accounts.updated_at, accounts.countries,
     credentials.client_id,
     credentials.state,
     credentials.state_reason,
@@ -271,6 +276,7 @@ func (q *Queries) AccountList(ctx context.Context, arg AccountListParams) ([]Acc
 			&i.Account.ProtectedSkills,
 			&i.Account.CreatedAt,
 			&i.Account.UpdatedAt,
+			&i.Account.Countries,
 			&i.ClientID,
 			&i.State,
 			&i.StateReason,
@@ -291,7 +297,7 @@ func (q *Queries) AccountList(ctx context.Context, arg AccountListParams) ([]Acc
 }
 
 const accountLock = `-- name: AccountLock :one
-SELECT id, name, region, api_url, token_url, link_mode, code_url, redirect_uris, protected_skills, created_at, updated_at
+SELECT id, name, region, api_url, token_url, link_mode, code_url, redirect_uris, protected_skills, created_at, updated_at, countries
 FROM accounts
 WHERE name = $1
 FOR UPDATE
@@ -312,6 +318,7 @@ func (q *Queries) AccountLock(ctx context.Context, name string) (Account, error)
 		&i.ProtectedSkills,
 		&i.CreatedAt,
 		&i.UpdatedAt,
+		&i.Countries,
 	)
 	return i, err
 }
@@ -347,8 +354,9 @@ SET
     code_url = $5,
     redirect_uris = $6,
     protected_skills = $7,
+    countries = $8,
     updated_at = now()
-WHERE id = $8
+WHERE id = $9
 `
 
 type AccountUpdateParams struct {
@@ -359,6 +367,7 @@ type AccountUpdateParams struct {
 	CodeUrl         string
 	RedirectUris    []string
 	ProtectedSkills []string
+	Countries       []string
 	ID              int64
 }
 
@@ -371,6 +380,7 @@ func (q *Queries) AccountUpdate(ctx context.Context, arg AccountUpdateParams) er
 		arg.CodeUrl,
 		arg.RedirectUris,
 		arg.ProtectedSkills,
+		arg.Countries,
 		arg.ID,
 	)
 	return err

@@ -46,6 +46,25 @@ func (q *Queries) CredentialEndLease(ctx context.Context, arg CredentialEndLease
 	return err
 }
 
+const credentialEndpoint = `-- name: CredentialEndpoint :one
+SELECT endpoint
+FROM credentials
+WHERE account_id = $1
+    AND kind = $2
+`
+
+type CredentialEndpointParams struct {
+	AccountID int64
+	Kind      string
+}
+
+func (q *Queries) CredentialEndpoint(ctx context.Context, arg CredentialEndpointParams) (string, error) {
+	row := q.db.QueryRow(ctx, credentialEndpoint, arg.AccountID, arg.Kind)
+	var endpoint string
+	err := row.Scan(&endpoint)
+	return endpoint, err
+}
+
 const credentialGet = `-- name: CredentialGet :one
 SELECT
     client_id,
@@ -270,6 +289,31 @@ func (q *Queries) CredentialRefuse(ctx context.Context, arg CredentialRefusePara
 	return err
 }
 
+const credentialRememberEndpoint = `-- name: CredentialRememberEndpoint :exec
+UPDATE credentials
+SET endpoint = $1
+WHERE account_id = $2
+    AND kind = $3
+    AND endpoint = $4
+`
+
+type CredentialRememberEndpointParams struct {
+	Endpoint  string
+	AccountID int64
+	Kind      string
+	Was       string
+}
+
+func (q *Queries) CredentialRememberEndpoint(ctx context.Context, arg CredentialRememberEndpointParams) error {
+	_, err := q.db.Exec(ctx, credentialRememberEndpoint,
+		arg.Endpoint,
+		arg.AccountID,
+		arg.Kind,
+		arg.Was,
+	)
+	return err
+}
+
 const credentialSave = `-- name: CredentialSave :exec
 UPDATE credentials
 SET
@@ -315,6 +359,7 @@ SET
     refreshing_until = to_timestamp(0),
     state = 'ready',
     state_reason = '',
+    endpoint = '',
     updated_at = now()
 WHERE account_id = $5
     AND kind = $6
@@ -329,7 +374,8 @@ type CredentialSetParams struct {
 	Kind         string
 }
 
-// A credential set anew has no access token, nobody refreshing it, and no fault.
+// A credential set anew has no access token, nobody refreshing it, no fault, and no
+// endpoint: it may be that of another customer.
 func (q *Queries) CredentialSet(ctx context.Context, arg CredentialSetParams) (int64, error) {
 	result, err := q.db.Exec(ctx, credentialSet,
 		arg.VendorID,

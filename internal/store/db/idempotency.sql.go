@@ -112,3 +112,21 @@ func (q *Queries) IdempotencyKeep(ctx context.Context, arg IdempotencyKeepParams
 	_, err := q.db.Exec(ctx, idempotencyKeep, arg.Object, arg.Actor, arg.Key)
 	return err
 }
+
+const idempotencyRelease = `-- name: IdempotencyRelease :exec
+DELETE FROM idempotency_keys
+WHERE actor = $1
+    AND key = $2
+    AND object = $3
+`
+
+type IdempotencyReleaseParams struct {
+	Actor string
+	Key   string
+	Begun string
+}
+
+func (q *Queries) IdempotencyRelease(ctx context.Context, arg IdempotencyReleaseParams) error {
+	_, err := q.db.Exec(ctx, idempotencyRelease, arg.Actor, arg.Key, arg.Begun)
+	return err
+}

@@ -20,6 +20,7 @@ type Account struct {
 	ProtectedSkills []string
 	CreatedAt       time.Time
 	UpdatedAt       time.Time
+	Countries       []string
 }
 
 type Audit struct {
@@ -85,6 +86,63 @@ type Desired struct {
 	Stage     string
 	ChangeID  int64
 	ChangedAt time.Time
+}
+
+type Event struct {
+	ID             int64
+	Key            string
+	AccountID      int64
+	MessageID      string
+	EventKey       string
+	DuplicateOf    *int64
+	Topic          string
+	RawDelivery    bool
+	Name           string
+	Status         string
+	SkillID        string
+	VendorID       string
+	Locale         string
+	SubscriptionID string
+	RequestID      string
+	ReviewID       string
+	Actor          string
+	EventAt        *time.Time
+	SentAt         *time.Time
+	ReceivedAt     time.Time
+	ProcessedAt    *time.Time
+	Disposition    string
+}
+
+type EventAction struct {
+	EventID  int64
+	Seq      int32
+	RuleID   int64
+	Action   string
+	Argument string
+	State    string
+	Message  string
+	EndedAt  *time.Time
+}
+
+type EventHook struct {
+	AccountID int64
+	Topics    []string
+	RawHash   []byte
+	CreatedAt time.Time
+	UpdatedAt time.Time
+}
+
+type EventRule struct {
+	ID        int64
+	AccountID int64
+	Event     string
+	Status    string
+	SkillID   string
+	Action    string
+	Argument  string
+	CreatedBy string
+	Reason    string
+	CreatedAt time.Time
 }
 
 type LogEntry struct {

@@ -211,7 +211,8 @@ INSERT INTO rollouts (
     created_by,
     reason,
     origin,
-    rollback_of
+    rollback_of,
+    state_reason
 ) VALUES (
     $1,
     $2,
@@ -239,7 +240,8 @@ INSERT INTO rollouts (
     $24,
     $25,
     $26,
-    $27
+    $27,
+    $28
 )
 RETURNING id
 `
@@ -272,6 +274,7 @@ type RolloutInsertParams struct {
 	Reason              string
 	Origin              string
 	RollbackOf          *int64
+	StateReason         string
 }
 
 func (q *Queries) RolloutInsert(ctx context.Context, arg RolloutInsertParams) (int64, error) {
@@ -303,6 +306,7 @@ func (q *Queries) RolloutInsert(ctx context.Context, arg RolloutInsertParams) (i
 		arg.Reason,
 		arg.Origin,
 		arg.RollbackOf,
+		arg.StateReason,
 	)
 	var id int64
 	err := row.Scan(&id)

@@ -7,7 +7,8 @@ INSERT INTO accounts (
     link_mode,
     code_url,
     redirect_uris,
-    protected_skills
+    protected_skills,
+    countries
 ) VALUES (
     @name,
     @region,
@@ -16,7 +17,8 @@ INSERT INTO accounts (
     @link_mode,
     @code_url,
     @redirect_uris,
-    @protected_skills
+    @protected_skills,
+    @countries
 )
 RETURNING id;
 
@@ -76,6 +78,7 @@ SET
     code_url = @code_url,
     redirect_uris = @redirect_uris,
     protected_skills = @protected_skills,
+    countries = @countries,
     updated_at = now()
 WHERE id = @id;
 

@@ -17,7 +17,8 @@ INSERT INTO credentials (
     to_timestamp(0)
 );
 
--- A credential set anew has no access token, nobody refreshing it, and no fault.
+-- A credential set anew has no access token, nobody refreshing it, no fault, and no
+-- endpoint: it may be that of another customer.
 -- name: CredentialSet :execrows
 UPDATE credentials
 SET
@@ -30,6 +31,7 @@ SET
     refreshing_until = to_timestamp(0),
     state = 'ready',
     state_reason = '',
+    endpoint = '',
     updated_at = now()
 WHERE account_id = @account_id
     AND kind = @kind;
@@ -117,3 +119,16 @@ UPDATE credentials
 SET refreshing_until = to_timestamp(0)
 WHERE account_id = @account_id
     AND kind = @kind;
+
+-- name: CredentialEndpoint :one
+SELECT endpoint
+FROM credentials
+WHERE account_id = @account_id
+    AND kind = @kind;
+
+-- name: CredentialRememberEndpoint :exec
+UPDATE credentials
+SET endpoint = @endpoint
+WHERE account_id = @account_id
+    AND kind = @kind
+    AND endpoint = @was;

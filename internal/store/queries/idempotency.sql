@@ -42,3 +42,9 @@ DELETE FROM idempotency_keys
 USING old
 WHERE idempotency_keys.actor = old.actor
     AND idempotency_keys.key = old.key;
+
+-- name: IdempotencyRelease :exec
+DELETE FROM idempotency_keys
+WHERE actor = @actor
+    AND key = @key
+    AND object = @begun;

@@ -26,7 +26,8 @@ INSERT INTO rollouts (
     created_by,
     reason,
     origin,
-    rollback_of
+    rollback_of,
+    state_reason
 ) VALUES (
     @key,
     @account_id,
@@ -54,7 +55,8 @@ INSERT INTO rollouts (
     @created_by,
     @reason,
     @origin,
-    sqlc.narg('rollback_of')
+    sqlc.narg('rollback_of'),
+    @state_reason
 )
 RETURNING id;
 

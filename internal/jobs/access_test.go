@@ -1,0 +1,65 @@
+package jobs
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"fleetd/internal/fleet"
+	"fleetd/internal/store"
+)
+
+// The customer's clients find the endpoint, remember it in the database, and send the
+// customer's own token.
+func TestACustomerCredentialRemembersItsEndpoint(t *testing.T) {
+	t.Parallel()
+	asked := make(chan string, 10)
+	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		switch r.URL.Path {
+		case "/auth/o2/token":
+			_ = r.ParseForm()
+			_, _ = io.WriteString(w, `{"access_token":"Atza|`+r.PostFormValue("client_id")+`","token_type":"bearer","expires_in":3600}`)
+			return
+		case "/v1/alexaApiEndpoint":
+			_, _ = io.WriteString(w, `{"endpoints":["http://`+r.Host+`/eu"]}`)
+		default:
+			_, _ = io.WriteString(w, `{"status":"ENABLED"}`)
+		}
+		asked <- strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ") + " " + r.URL.Path
+	}))
+	t.Cleanup(api.Close)
+	w := newStore(t)
+	w.url = api.URL
+	w.account("acme")
+	a, _ := newAccounts(t, w, nothing)
+
+	_, err := a.Customer(t.Context(), "acme")
+	require.ErrorContains(t, err, "fleetctl account credential set acme --kind customer")
+	_, err = a.Customer(t.Context(), "nobody")
+	require.ErrorContains(t, err, `there is no account "nobody"`)
+
+	_, err = w.store.SetCredential(t.Context(), "acme", store.CredentialParams{
+		Kind: fleet.CredentialCustomer, ClientID: "customer-client", ClientSecret: "s", RefreshToken: "Atzr|c",
+	}, w.by)
+	require.NoError(t, err)
+	for range 2 {
+		customer, err := a.Customer(t.Context(), "acme")
+		require.NoError(t, err)
+		result, err := customer.Enablement.Status(t.Context(), skill)
+		require.NoError(t, err)
+		require.Equal(t, api.URL+"/eu", result.Endpoint)
+	}
+	const path = "/eu/v1/users/~current/skills/" + skill + "/enablement"
+	for _, want := range []string{"/v1/alexaApiEndpoint", path, path} {
+		require.Equal(t, "Atza|customer-client "+want, <-asked)
+	}
+	require.Empty(t, asked)
+	kept, err := w.store.Credential(a.ByName("acme").ID, "customer").Endpoint(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, api.URL+"/eu", kept)
+}

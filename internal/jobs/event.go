@@ -1,0 +1,164 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/riverqueue/river"
+
+	"fleetd/internal/fleet"
+	"fleetd/internal/remote"
+	"fleetd/internal/store"
+)
+
+const (
+	// eventMaxAttempts is how often a job begins that cannot reach the database: a
+	// quarter of an hour.
+	eventMaxAttempts = 100
+	// eventAsksAgain is the pause before what could not be found out is asked again, and
+	// eventGivesUp how old an event is when nobody asks any more.
+	eventAsksAgain = 15 * time.Second
+	eventGivesUp   = 6 * time.Hour
+	// eventWorkers is how many events a process works on at once.
+	eventWorkers = 4
+)
+
+// EventArgs is a job to do what the rules want done about one event.
+type EventArgs struct {
+	EventID int64 `json:"event_id"`
+}
+
+// Kind implements river.JobArgs.
+func (EventArgs) Kind() string { return "event" }
+
+// Publication is how the developer API says that a skill is published.
+type Publication struct {
+	VendorID string   // of the credential that was asked with
+	Found    bool     // the vendor has the skill
+	Statuses []string // publicationStatus of each stage, as the API spells it
+}
+
+// Publications asks how a skill is published. An account without a developer
+// credential is a *fleet.Error of the code conflict.
+type Publications interface {
+	Publication(ctx context.Context, account, skillID string) (Publication, error)
+}
+
+// RefreshPreflightFunc looks anew whether a skill of an account can be rolled out, keeps what
+// it saw, and says it in a sentence.
+type RefreshPreflightFunc func(ctx context.Context, account, skillID string) (result string, err error)
+
+// Events is the worker of events.
+type Events struct {
+	river.WorkerDefaults[EventArgs]
+
+	store        *store.Store
+	publications Publications
+	preflight    RefreshPreflightFunc // nil: there is none
+	logger       *slog.Logger
+}
+
+// NewEvents makes the worker.
+func NewEvents(st *store.Store, publications Publications, preflight RefreshPreflightFunc, logger *slog.Logger) *Events {
+	return &Events{store: st, publications: publications, preflight: preflight, logger: logger}
+}
+
+// Work does what is left of one event's actions. Run again, it goes on where it was.
+func (w *Events) Work(ctx context.Context, job *river.Job[EventArgs]) error {
+	work, ok, err := w.store.ClaimEvent(ctx, job.Args.EventID)
+	if err != nil || !ok {
+		return err
+	}
+	ctx = remote.WithClass(ctx, remote.ClassInteractive)
+	var errs []error
+	later := false
+	for _, action := range work.Actions {
+		found, err := w.find(ctx, work, action)
+		if err != nil && work.Now.Sub(work.ReceivedAt) < eventGivesUp {
+			w.logger.LogAttrs(ctx, slog.LevelWarn, "action of an event put off", slog.String("event", work.Key),
+				slog.String("action", string(action.Action)), slog.Any("error", err))
+			later = true
+			continue
+		}
+		if err != nil {
+			found = store.EventFinding{State: fleet.ActionFailed, Message: fmt.Sprintf("given up after %v: %s", eventGivesUp, message(err))}
+		}
+		acted, err := w.store.ActOnEvent(ctx, work.ID, action.Seq, found)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		w.logger.LogAttrs(ctx, slog.LevelInfo, "event acted on", slog.String("event", work.Key), slog.String("rule", acted.Rule),
+			slog.String("action", string(acted.Action)), slog.String("state", string(acted.State)), slog.String("message", acted.Message))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	if later {
+		return river.JobSnooze(eventAsksAgain)
+	}
+	return nil
+}
+
+// find finds out what an action stands on. An error may pass: it is asked again later.
+func (w *Events) find(ctx context.Context, work store.EventWork, action store.EventPlanned) (store.EventFinding, error) {
+	switch action.Action {
+	case fleet.EventHaltRollouts:
+		return w.withdrawn(ctx, work)
+	case fleet.EventRefreshPreflight:
+		return w.refresh(ctx, work)
+	case fleet.EventResumeRollout, fleet.EventStartRollout, fleet.EventStartAudit:
+	}
+	return store.EventFinding{}, nil
+}
+
+// withdrawn asks the developer API whether the event's skill was withdrawn: nothing is
+// halted on the word of an event.
+func (w *Events) withdrawn(ctx context.Context, work store.EventWork) (store.EventFinding, error) {
+	unavailable := func(format string, args ...any) (store.EventFinding, error) {
+		return store.EventFinding{State: fleet.ActionNotAvailable, Message: fmt.Sprintf(format, args...)}, nil
+	}
+	p, err := w.publications.Publication(ctx, work.Account, work.SkillID)
+	known := new(fleet.Error)
+	switch {
+	case errors.As(err, &known) && (known.Code == fleet.CodeConflict || known.Code == fleet.CodeNotFound):
+		return unavailable("nothing was halted, for nobody can tell whether the skill was withdrawn: %s", known.Message)
+	case err != nil:
+		return store.EventFinding{}, err
+	case work.VendorID != "" && p.VendorID != work.VendorID:
+		return unavailable("nothing was halted: the skill is of vendor %s, and the developer credential of account %s of vendor %s, which cannot see it",
+			work.VendorID, work.Account, p.VendorID)
+	}
+	if why := p.Withdrawn(); why != "" {
+		return store.EventFinding{Withdrawn: why}, nil
+	}
+	return store.EventFinding{State: fleet.ActionNothing, Message: "the skill is not withdrawn: " + p.text()}, nil
+}
+
+func (w *Events) refresh(ctx context.Context, work store.EventWork) (store.EventFinding, error) {
+	if w.preflight == nil {
+		return store.EventFinding{State: fleet.ActionNotAvailable, Message: "this fleetd has no preflight checks"}, nil
+	}
+	result, err := w.preflight(ctx, work.Account, work.SkillID)
+	known := new(fleet.Error)
+	switch {
+	case errors.As(err, &known) && known.Code != fleet.CodeUnavailable && known.Code != fleet.CodeInternal:
+		return store.EventFinding{State: fleet.ActionRefused, Message: known.Message}, nil
+	case err != nil:
+		return store.EventFinding{}, err
+	}
+	return store.EventFinding{State: fleet.ActionDone, Message: result}, nil
+}
+
+// EnqueueEvent gives an event its job in the transaction that keeps it.
+func (r *Runner) EnqueueEvent(ctx context.Context, tx pgx.Tx, eventID int64) error {
+	_, err := r.river.InsertTx(ctx, tx, EventArgs{EventID: eventID}, &river.InsertOpts{MaxAttempts: eventMaxAttempts})
+	if err != nil {
+		return fmt.Errorf("insert the job of event %d: %w", eventID, err)
+	}
+	return nil
+}

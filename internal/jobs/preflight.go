@@ -1,0 +1,194 @@
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"fleetd/internal/fleet"
+	"fleetd/internal/lwa"
+	"fleetd/internal/preflight"
+	"fleetd/internal/remote"
+	"fleetd/internal/store"
+)
+
+// preflightTime bounds all that a preflight asks together: a plan must not be slow because
+// a developer API is, or because it pushes back.
+const preflightTime = 8 * time.Second
+
+// preflightsAtOnce bounds how many changes are checked side by side.
+const preflightsAtOnce = 8
+
+// skillAPI is what a preflight asks of the APIs that the developer credential opens. What
+// is not there is an answer; an error is no answer.
+type skillAPI interface {
+	// Skill finds the skill in the vendor's list. Exists is what the list alone says: one
+	// that is not in it may be another vendor's.
+	Skill(ctx context.Context, skillID string) (preflight.Skill, error)
+	// Build reads the last manifest update. errNoSkill: the API knows no such skill;
+	// errNotOurs: it does, and another vendor has it.
+	Build(ctx context.Context, skillID string) (preflight.Build, error)
+	Manifest(ctx context.Context, skillID string, stage fleet.Stage) (preflight.Manifest, error)
+	Enabled(ctx context.Context, skillID string, stage fleet.Stage) (bool, error)
+}
+
+var (
+	errNoSkill = errors.New("the skill manifest API knows no such skill")
+	errNotOurs = errors.New("the skill is another vendor's")
+)
+
+// Preflights checks what stands in the way of a skill before a rollout writes.
+type Preflights struct {
+	store  *store.Store
+	logger *slog.Logger
+	// open gives the APIs of an account's developer credential, or a conflict that says
+	// how to set one.
+	open func(ctx context.Context, account string) (skillAPI, error)
+}
+
+// Run makes every check of each change, reading only, and answers in their order. It fails
+// for an account that does not exist or a database that does not answer, and never for
+// what an API did: that is not_checked, with why. Without a developer credential no request
+// is made. All of it together takes preflightTime at most, and what the database needs.
+func (c *Preflights) Run(ctx context.Context, queries ...preflight.Query) ([]preflight.Report, error) {
+	asking, cancel := context.WithTimeout(remote.WithClass(ctx, remote.ClassInteractive), preflightTime)
+	defer cancel()
+	reports, errs := make([]preflight.Report, len(queries)), make([]error, len(queries))
+	var wg sync.WaitGroup
+	room := make(chan struct{}, preflightsAtOnce)
+	for i, q := range queries {
+		wg.Go(func() {
+			room <- struct{}{}
+			defer func() { <-room }()
+			reports[i], errs[i] = c.one(ctx, asking, q)
+		})
+	}
+	wg.Wait()
+	return reports, errors.Join(errs...)
+}
+
+// one makes the checks of one change; asking bounds what it asks the APIs.
+func (c *Preflights) one(ctx, asking context.Context, q preflight.Query) (preflight.Report, error) { //nolint:revive // The two are the caller's and what is left of its time.
+	acc, err := c.store.Account(ctx, q.Account)
+	if err != nil {
+		return preflight.Report{}, err
+	}
+	facts, err := c.facts(ctx, asking, q)
+	if err != nil {
+		return preflight.Report{}, err
+	}
+	r := preflight.Judge(preflight.Params{
+		Account: q.Account, Action: q.Action, SkillID: q.SkillID, Stage: q.Stage, Countries: acc.Countries, LinkMode: acc.LinkMode,
+	}, facts)
+	r.CheckedAt, r.Why = time.Now().UTC().Truncate(time.Millisecond), q.Why
+	if facts.None != "" {
+		return r, nil // nothing was seen, so what was seen before stays
+	}
+	if err := c.store.SavePreflight(ctx, r); err != nil {
+		c.logger.LogAttrs(ctx, slog.LevelWarn, "preflight not kept", slog.String("account", q.Account), slog.Any("error", err))
+	}
+	return r, nil
+}
+
+func (c *Preflights) facts(ctx, asking context.Context, q preflight.Query) (preflight.Facts, error) { //nolint:revive // As in one.
+	api, err := c.open(ctx, q.Account)
+	if known := new(fleet.Error); errors.As(err, &known) && known.Code != fleet.CodeInternal {
+		return preflight.Facts{None: known.Message}, nil
+	}
+	if err != nil {
+		return preflight.Facts{}, err
+	}
+	facts := gather(asking, api, q, func(ctx context.Context) (bool, error) { return c.store.LinkSeen(ctx, q.Account, q.SkillID) })
+	return facts, ctx.Err() // of the caller, who has gone
+}
+
+// gather asks everything that matters for q at once.
+func gather(ctx context.Context, api skillAPI, q preflight.Query, linkSeen func(context.Context) (bool, error)) preflight.Facts {
+	var (
+		f         preflight.Facts
+		wg        sync.WaitGroup
+		buildErr  error
+		refused   *lwa.UnauthorizedError
+		refusedMu sync.Mutex
+	)
+	note := func(err error) {
+		refusedMu.Lock()
+		defer refusedMu.Unlock()
+		_ = errors.As(err, &refused)
+	}
+	wg.Go(func() {
+		v, err := api.Skill(ctx, q.SkillID)
+		note(err)
+		f.Skill = fact("the list of skills", v, err)
+	})
+	wg.Go(func() {
+		v, err := api.Build(ctx, q.SkillID)
+		note(err)
+		f.Build, buildErr = fact("the skill's status", v, err), err
+	})
+	f.Manifest = preflight.Unknown[preflight.Manifest]("its manifest does not matter here")
+	if q.Action != fleet.ActionDisable {
+		wg.Go(func() {
+			v, err := api.Manifest(ctx, q.SkillID, q.Stage)
+			note(err)
+			f.Manifest = fact("its manifest", v, err)
+		})
+	}
+	f.Enabled = preflight.Unknown[bool](fmt.Sprintf("the skill enablement API has no stage %s", q.Stage))
+	if q.Stage == fleet.StageDevelopment {
+		wg.Go(func() {
+			v, err := api.Enabled(ctx, q.SkillID, q.Stage)
+			note(err)
+			f.Enabled = fact("its developer's enablement", v, err)
+		})
+	}
+	wg.Go(func() {
+		v, err := linkSeen(ctx)
+		f.LinkSeen = fact("our own records", v, err)
+	})
+	wg.Wait()
+	if refused != nil {
+		return preflight.Facts{None: message(refused)}
+	}
+	f.Skill = owned(f.Skill, f.Build, buildErr)
+	return f
+}
+
+// owned completes what the vendor's list says of a skill that is not in it: whether there
+// is one, only its status tells.
+func owned(skill preflight.Fact[preflight.Skill], build preflight.Fact[preflight.Build], buildErr error) preflight.Fact[preflight.Skill] {
+	if !skill.Known || skill.Value.Own {
+		return skill
+	}
+	switch {
+	case errors.Is(buildErr, errNoSkill):
+		skill.Value.Exists = false
+	case errors.Is(buildErr, errNotOurs), build.Known:
+		skill.Value.Exists = true
+	default:
+		return preflight.Unknown[preflight.Skill]("it is not in the list of the vendor's skills, and whether there is one could not be read: " + build.Why)
+	}
+	return skill
+}
+
+// fact makes a fact of an answer, or says why there is none.
+func fact[T any](what string, v T, err error) preflight.Fact[T] {
+	var api *remote.Error
+	switch {
+	case err == nil:
+		return preflight.Know(v)
+	case errors.Is(err, context.DeadlineExceeded):
+		return preflight.Unknown[T](fmt.Sprintf("%s was not read within %s; try again", what, preflightTime))
+	case errors.As(err, &api) && api.Throttled():
+		return preflight.Unknown[T](fmt.Sprintf("%s was not read: the API pushes back; try again later", what))
+	}
+	return preflight.Unknown[T](fmt.Sprintf("%s was not read: %s", what, message(err)))
+}
+
+// Preflight checks what stands in the way of each change, as Preflights.Run does.
+func (r *Runner) Preflight(ctx context.Context, queries ...preflight.Query) ([]preflight.Report, error) {
+	return r.preflights.Run(ctx, queries...)
+}

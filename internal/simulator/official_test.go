@@ -1,0 +1,200 @@
+package simulator_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"fleetd/internal/fleet"
+	"fleetd/internal/simulator"
+)
+
+// official calls a simulator over the network as Amazon's own clients do: bodies
+// in chunks without a length, no Accept header, redirects not followed.
+type official struct {
+	t     *testing.T
+	url   string
+	http  *http.Client
+	token string
+}
+
+// reply is what an official client makes of an answer: a body of JSON is parsed,
+// and must be JSON.
+type reply struct {
+	status int
+	header http.Header
+	body   map[string]any
+}
+
+// hidden keeps net/http from seeing how long a body is.
+type hidden struct{ io.Reader }
+
+func (o *official) do(method, target, contentType, body string, header ...string) reply {
+	o.t.Helper()
+	var reader io.Reader
+	if body != "" {
+		reader = hidden{strings.NewReader(body)}
+	}
+	r, err := http.NewRequestWithContext(o.t.Context(), method, o.url+target, reader)
+	require.NoError(o.t, err)
+	if o.token != "" {
+		r.Header.Set("Authorization", "Bearer "+o.token)
+	}
+	if contentType != "" {
+		r.Header.Set("Content-Type", contentType)
+	}
+	for i := 0; i < len(header); i += 2 {
+		r.Header.Set(header[i], header[i+1])
+	}
+	resp, err := o.http.Do(r)
+	require.NoError(o.t, err)
+	text, err := io.ReadAll(resp.Body)
+	require.NoError(o.t, err)
+	require.NoError(o.t, resp.Body.Close())
+	got := reply{status: resp.StatusCode, header: resp.Header}
+	if strings.HasPrefix(resp.Header.Get("Content-Type"), "application/json") {
+		require.NoError(o.t, json.Unmarshal(text, &got.body), "%s", text)
+	} else {
+		require.Empty(o.t, text)
+	}
+	return got
+}
+
+func TestOfficialClients(t *testing.T) {
+	t.Parallel()
+	accounts := simulator.DefaultConfig().Accounts
+	accounts[1].RefreshToken = "Atzr|IwEB+/a=b&c"
+	sim := simulator.New(simulator.Config{Units: 10, Properties: 1, Accounts: accounts, BuildDelay: 50 * time.Millisecond})
+	var chunked bool
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		chunked = len(r.TransferEncoding) > 0
+		require.Empty(t, r.Header.Get("Accept"))
+		sim.ServeHTTP(w, r)
+	}))
+	t.Cleanup(server.Close)
+	transport := &http.Transport{DisableCompression: true}
+	t.Cleanup(transport.CloseIdleConnections)
+	o := &official{t: t, url: server.URL, http: &http.Client{
+		Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}
+
+	// The SDK sends a form that is not percent-encoded, the CLI JSON.
+	form := "grant_type=refresh_token&refresh_token=" + accounts[1].RefreshToken + "&client_id=" + accounts[1].ClientID + "&client_secret=" + accounts[1].ClientSecret
+	got := o.do("POST", "/auth/O2/token", "application/x-www-form-urlencoded", form)
+	require.Equal(t, http.StatusOK, got.status)
+	require.True(t, chunked)
+	text, err := json.Marshal(map[string]string{
+		"grant_type": "refresh_token", "refresh_token": accounts[1].RefreshToken, "client_id": accounts[1].ClientID, "client_secret": accounts[1].ClientSecret,
+	})
+	require.NoError(t, err)
+	got = o.do("POST", "/auth/o2/token", "application/json", string(text))
+	require.Equal(t, http.StatusOK, got.status)
+	o.token = got.body["access_token"].(string)
+
+	got = o.do("POST", "/v1/skills", "application/json", createBody("First"))
+	require.Equal(t, http.StatusAccepted, got.status)
+	require.True(t, chunked)
+	skill, location := got.body["skillId"].(string), got.header.Get("Location")
+	require.Equal(t, http.StatusSeeOther, o.do("GET", manifestOf(skill, "development"), "", "").status)
+	built := func() bool {
+		last := o.do("GET", location, "", "").body["manifest"].(map[string]any)["lastUpdateRequest"].(map[string]any)
+		return last["status"] == "SUCCEEDED"
+	}
+	require.Eventually(t, built, 10*time.Second, 10*time.Millisecond)
+
+	got = o.do("GET", manifestOf(skill, "development"), "", "")
+	require.Equal(t, http.StatusOK, got.status)
+	etag := got.header.Get("ETag")
+	update := `{"manifest":` + aManifest("Second") + `}`
+	got = o.do("PUT", manifestOf(skill, "development"), "application/json", update, "If-Match", etag)
+	require.Equal(t, http.StatusAccepted, got.status)
+	require.Equal(t, location, got.header.Get("Location"))
+	require.Eventually(t, built, 10*time.Second, 10*time.Millisecond)
+	got = o.do("PUT", manifestOf(skill, "development"), "application/json", update, "If-Match", etag)
+	require.Equal(t, http.StatusPreconditionFailed, got.status)
+	require.NotEmpty(t, got.body["message"])
+
+	got = o.do("GET", "/v1/skills/"+skill+"/status?resource=manifest&resource=interactionModel", "", "")
+	require.Len(t, got.body, 2)
+	got = o.do("GET", vendorQuery+"&skillId="+skill+"&skillId=other", "", "")
+	require.Len(t, got.body["skills"], 1)
+
+	require.Equal(t, http.StatusNotFound, o.do("GET", enablementOf(skill, "development"), "", "").status, "404 before enable")
+	for _, method := range []string{"PUT", "GET", "DELETE"} { // The CLI sends an empty object where there is no body.
+		body := map[string]string{"PUT": "{}"}[method]
+		require.Equal(t, http.StatusNoContent, o.do(method, enablementOf(skill, "development"), "application/json", body).status, method)
+	}
+	require.Equal(t, http.StatusNoContent, o.do("DELETE", "/v1/skills/"+skill, "", "").status)
+	require.Equal(t, http.StatusNotFound, o.do("GET", "/v1/nothing/there", "", "").status, "in JSON, too")
+	require.Equal(t, http.StatusMethodNotAllowed, o.do("PATCH", "/v1/skills/"+skill, "", "").status)
+}
+
+func TestFaultsOfTheSkillAPIs(t *testing.T) {
+	t.Parallel()
+	c := newDeveloper(t, simulator.Config{})
+	require.NoError(t, c.sim.SetFaults(simulator.Faults{CutAfter: 1}))
+	require.Zero(t, c.do("POST", "/v1/skills", createBody("First")).Code)
+	require.True(t, last(c.sim.History()).Applied)
+	require.True(t, last(c.sim.History()).Write)
+	require.Zero(t, c.sim.Stats().Writes, "those are of homes")
+	require.Zero(t, c.sim.Stats().Applied)
+	require.NoError(t, c.sim.SetFaults(simulator.Faults{}))
+	require.Len(t, c.skills(vendorQuery).Skills, 1, "it was done")
+	require.NoError(t, c.sim.SetFaults(simulator.Faults{TruncatedBody: 1}))
+	for range 5 {
+		require.False(t, json.Valid(c.do("GET", vendorQuery, "").Body.Bytes()))
+	}
+	require.NoError(t, c.sim.SetFaults(simulator.Faults{Throttle: 1}))
+	require.Equal(t, http.StatusTooManyRequests, c.do("GET", vendorQuery, "").Code)
+
+	// The same seed and the same requests have the same answers, whatever others ask for.
+	answers := func(between func(c *client)) (codes []int) {
+		c := newDeveloper(t, simulator.Config{Seed: 7, Faults: simulator.Faults{ErrorBefore: 0.3, CutBefore: 0.3}})
+		for range 50 {
+			codes = append(codes, c.do("GET", vendorQuery, "").Code)
+			between(c)
+		}
+		return codes
+	}
+	want := answers(func(*client) {})
+	require.Contains(t, want, 0)
+	require.Equal(t, want, answers(func(c *client) {
+		c.do("GET", enablementOf(skillID, "live"), "")
+		other := *c
+		other.token = "nobody"
+		other.do("GET", vendorQuery, "")
+	}))
+}
+
+// FuzzSkillRequests sends anything to the skill APIs. Whatever it is, the answer
+// is JSON or has no body.
+func FuzzSkillRequests(f *testing.F) {
+	f.Add("POST", "/v1/skills", createBody("First"))
+	f.Add("PUT", "/v1/skills/a/stages/live/manifest", `{"manifest":{"publishingInformation":{"locales":{"":null}}}}`)
+	f.Add("GET", "/v1/skills/vendorId=%zz&&skillId=", "")
+	f.Add("GET", "/eu/v1/users/~current/skills/a/enablement", "")
+	f.Add("POST", "/v1/users/~current/skills/a/enablement", `{"stage":"live","accountLinkRequest":{"codeVerifier":null}}`)
+	f.Fuzz(func(t *testing.T, method, target, body string) {
+		r, err := http.NewRequestWithContext(t.Context(), method, "http://localhost"+target, strings.NewReader(body))
+		if err != nil || !strings.HasPrefix(r.URL.Path, "/v1/") && !strings.HasPrefix(r.URL.Path, "/eu/") {
+			return
+		}
+		c := start(t, simulator.Config{Units: 10, Properties: 1, Published: []string{"a"}})
+		for _, kind := range fleet.CredentialKinds() {
+			r.Header.Set("Authorization", "Bearer "+c.as(kind).token)
+			r.Body = io.NopCloser(bytes.NewReader([]byte(body)))
+			rec := c.serve(r)
+			require.GreaterOrEqual(t, rec.Code, 200)
+			if rec.Body.Len() > 0 {
+				require.True(t, json.Valid(rec.Body.Bytes()), "%s", rec.Body)
+			}
+		}
+	})
+}
