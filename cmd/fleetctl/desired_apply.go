@@ -20,6 +20,7 @@ type desiredApplyOptions struct {
 	file       string
 	account    string
 	allowEmpty bool
+	allowNew   []string
 }
 
 func newDesiredApply(p *program) *cobra.Command {
@@ -39,10 +40,12 @@ name is desired no more. It is kept in Git, and looks so:
 
 Nothing is sent to the homes: an audit finds what differs, and a repair mends it. All or nothing: one mistake
 and nothing changes. A file that would take away more than half of what is desired is refused unless
---allow-empty.
+--allow-empty. A skill that the account never met (nobody saw it on a home, nothing was ever desired of it, no
+rollout was of it) is taken for a mistake unless --allow-new-skill names it.
 
 Exit codes of --dry-run: 0 nothing would change; 3 something would.`,
 		Example: `  fleetctl desired apply -f fleet.yaml --dry-run
+  fleetctl desired apply -f fleet.yaml --allow-new-skill amzn1.ask.skill.ccc
   git show HEAD:fleet.yaml | fleetctl desired apply -f - --yes --reason "ticket 4711"`,
 		RunE: p.do(o.run),
 	}
@@ -50,8 +53,13 @@ Exit codes of --dry-run: 0 nothing would change; 3 something would.`,
 	accountFlag(cmd, p, &o.account)
 	cmd.Flags().Lookup("account").Usage = "the account, unless the file names it; both must agree"
 	cmd.Flags().BoolVar(&o.allowEmpty, "allow-empty", false, "also take away more than half of what is desired, or all of it")
+	allowNewFlag(cmd, &o.allowNew)
 	o.flags(cmd)
 	return cmd
+}
+
+func allowNewFlag(cmd *cobra.Command, dst *[]string) {
+	cmd.Flags().StringArrayVar(dst, "allow-new-skill", nil, "skill ID that may be new to the account; repeatable (all: any)")
 }
 
 func (o *desiredApplyOptions) run(ctx context.Context) error {
@@ -64,7 +72,8 @@ func (o *desiredApplyOptions) run(ctx context.Context) error {
 		return err
 	}
 	body := client.DesiredApplyRequest{
-		Account: ref(o.account), Document: documentBody(doc), AllowEmpty: ref(o.allowEmpty), Reason: ref(o.reason),
+		Account: ref(o.account), Document: documentBody(doc), AllowEmpty: ref(o.allowEmpty), AllowNewSkills: list(o.allowNew),
+		Reason: ref(o.reason),
 	}
 	o.question = "Make this what is desired in account " + orText(o.account, doc.Account) + "?"
 	o.refused = func(plan client.DesiredPlan) string {

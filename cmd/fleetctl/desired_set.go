@@ -19,6 +19,7 @@ type desiredSetOptions struct {
 	skill     string
 	selector  string
 	unitsFile string
+	allowNew  []string
 }
 
 func newDesiredSet(p *program) *cobra.Command {
@@ -27,8 +28,10 @@ func newDesiredSet(p *program) *cobra.Command {
 		Use: "set STATE", Short: "Set what one skill should be on some homes: a stage, or disabled", Args: oneArg("STATE", &o.state),
 		Long: `Set what one skill should be on some homes: development, certification or live for the stage it should be
 enabled at, or disabled. Nothing is sent to the homes. Occupied homes take part: this is what should be on them,
-and a repair leaves them alone until they are vacant.`,
-		Example:   `  fleetctl desired set live --account acme --skill amzn1.ask.skill.x --select property=maple-court`,
+and a repair leaves them alone until they are vacant. A skill that the account never met is taken for a mistake unless
+--allow-new-skill names it again.`,
+		Example: `  fleetctl desired set live --account acme --skill amzn1.ask.skill.x --select property=maple-court
+  fleetctl desired set live --account acme --skill amzn1.ask.skill.y --select all --allow-new-skill amzn1.ask.skill.y`,
 		ValidArgs: texts(fleet.DesiredStates()),
 		RunE:      p.do(o.run),
 	}
@@ -37,6 +40,7 @@ and a repair leaves them alone until they are vacant.`,
 	fs.StringVar(&o.skill, "skill", "", "skill ID")
 	fs.StringVar(&o.selector, "select", "", "which homes: "+selectorHelp)
 	fs.StringVar(&o.unitsFile, "units-file", "", `file that lists the homes, instead of --select ("-": stdin)`)
+	allowNewFlag(cmd, &o.allowNew)
 	o.flags(cmd)
 	return cmd
 }
@@ -62,7 +66,8 @@ func (o *desiredSetOptions) run(ctx context.Context) error {
 	}
 	o.decide()
 	body := client.DesiredSetRequest{
-		Account: o.account, SkillID: o.skill, State: client.DesiredSetRequestState(o.state), Selector: ref(o.selector), Reason: ref(o.reason),
+		Account: o.account, SkillID: o.skill, State: client.DesiredSetRequestState(o.state), Selector: ref(o.selector),
+		AllowNewSkills: list(o.allowNew), Reason: ref(o.reason),
 	}
 	if o.unitsFile != "" {
 		f, err := o.p.open("--units-file", o.unitsFile)

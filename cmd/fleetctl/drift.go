@@ -14,7 +14,7 @@ import (
 
 func newDrift(p *program) *cobra.Command {
 	return noun("drift", "fleet", "Drift: homes that are not as they should be, and why",
-		newDriftList(p), newDriftRepair(p), newDriftIgnore(p))
+		newDriftList(p), newDriftRepair(p), newDriftIgnore(p), newDriftUnignore(p))
 }
 
 // driftFilter picks findings.

@@ -95,6 +95,31 @@ func TestDriftIgnoreAsksAboutFilters(t *testing.T) {
 	}
 }
 
+func TestDriftUnignoreSendsWhatIsMeant(t *testing.T) {
+	t.Parallel()
+	f := newFake(t, map[string][]reply{"POST /drift/unignore": {ok(t, "drift_unignored")}})
+	stdout, _ := fleetctl(t, f, exitDone, "drift", "unignore", "dr-1", "dr-2")
+	require.JSONEq(t, `{"ids":["dr-1","dr-2"]}`, f.last().body)
+	require.Equal(t, "2 findings no longer ignored\n", stdout)
+	fleetctl(t, f, exitDone, "drift", "unignore", "--account", "acme", "--kind", "missing", "--property", "oak", "--cause", "occupied",
+		"--skill", "s1", "--unit", "u1", "--reason", "moved out")
+	require.JSONEq(t, `{"account":"acme","kind":"missing","property":"oak","cause":"occupied","skill_id":"s1","unit_id":"u1","reason":"moved out"}`, f.last().body)
+}
+
+func TestDriftUnignoreAsksAboutFilters(t *testing.T) {
+	t.Parallel()
+	for typed, done := range map[string]bool{"y\n": true, "n\n": false} {
+		f := newFake(t, map[string][]reply{"POST /drift/unignore": {ok(t, "drift_unignored")}, "GET /drift/summary": {ok(t, "drift_summary")}})
+		c := newConsole(t, f)
+		c.onTerminal(typed)
+		code := c.do(t, "drift", "unignore", "--account", "acme")
+		require.Contains(t, f.seen()[0].query, "ignored=true")
+		require.Contains(t, c.err.String(), "Have 400 findings count again? [y/N] ")
+		require.Equal(t, done, code == exitDone)
+		require.Equal(t, done, f.count(http.MethodPost, "/drift/unignore") == 1)
+	}
+}
+
 func TestDriftRepairSendsEveryGuardrail(t *testing.T) {
 	t.Parallel()
 	f := newFake(t, map[string][]reply{"POST /drift/repair": {ok(t, "repair_plan"), ok(t, "repair")}})

@@ -24,6 +24,13 @@ func TestGoldenOutputs(t *testing.T) {
 		{"account_set", "PATCH /accounts/acme", "account", "account set acme --rate 50"},
 		{"credential_list", "GET /accounts/acme/credentials", "credentials", "account credential list acme"},
 		{"credential_set", "PUT /accounts/acme/credentials/developer", "credential", developerFlags + " --client-secret-file testdata/any-secret --refresh-token-file testdata/any-secret"},
+		{"skill_enable", "PUT /accounts/acme/skills/amzn1.ask.skill.x/stages/development/enablement", "developer_enablement", "skill enable amzn1.ask.skill.x --stage development --account acme"},
+		{"skill_customer_status", "GET /accounts/acme/customer/skills/amzn1.ask.skill.x/enablement", "customer_enablement", "skill customer status amzn1.ask.skill.x --account acme"},
+		{"skill_customer_endpoint", "GET /accounts/acme/customer/endpoint", "customer_endpoint", "skill customer endpoint --account acme"},
+		{"subscriber_list", "GET /accounts/acme/subscribers", "subscribers", "event subscriber list --account acme"},
+		{"subscriber_get", "GET /accounts/acme/subscribers/r1", "subscriber", "event subscriber get r1 --account acme"},
+		{"subscription_list", "GET /accounts/acme/subscriptions", "subscriptions", "event subscription list --account acme"},
+		{"subscription_get", "GET /accounts/acme/subscriptions/n1", "subscription", "event subscription get n1 --account acme"},
 		{"unit_list", "GET /accounts/acme/units", "units", "unit list --account acme"},
 		{"unit_show", "GET /units/unit-0001", "unit", "unit show unit-0001"},
 		{"rollout_plan", "POST /rollouts/plan", "plan", "rollout plan enable --account acme --skill amzn1.ask.skill.x --select property=maple-court"},
@@ -47,6 +54,7 @@ func TestGoldenOutputs(t *testing.T) {
 		{"rollout_cancel", "POST /rollouts/r7k2/cancel", "rollout_canceled", "rollout cancel r7k2"},
 		{"rollout_retry", "POST /rollouts/r7k2/retry", "rollout", "rollout retry r7k2"},
 		{"drift_ignore", "POST /drift/ignore", "drift_ignored", "drift ignore dr-1 dr-2 --until 2026-12-24 --reason renovation"},
+		{"drift_unignore", "POST /drift/unignore", "drift_unignored", "drift unignore dr-1 dr-2 --reason done"},
 		{"drift_repair_plan", "POST /drift/repair", "repair_plan", "drift repair --account acme --dry-run"},
 		{"drift_repair_nothing", "POST /drift/repair", "repair_nothing", "drift repair --account acme --dry-run"},
 		{"audit_list", "GET /audits", "audits", "audit list"},
@@ -69,6 +77,10 @@ func TestGoldenOutputs(t *testing.T) {
 		{"event_hook_show", "GET /accounts/acme/event-hook", "event_hook", "event hook show --account acme"},
 		{"event_rule_list", "GET /event-rules", "event_rules", "event rule list"},
 		{"event_rule_create", "POST /event-rules", "event_rule", "event rule create --account acme --event SkillPublish --action resume_rollout --rollout ro-7k2m"},
+		{"skill_list", "GET /accounts/acme/skills", "skills", "skill list --account acme"},
+		{"skill_status", "GET /accounts/acme/skills/amzn1.ask.skill.aaa/status", "skill_status", "skill status amzn1.ask.skill.aaa --account acme"},
+		{"skill_create", "POST /accounts/acme/skills", "skill_created", "skill create -f testdata/skill.json --account acme"},
+		{"skill_update", "PUT /accounts/acme/skills/amzn1.ask.skill.aaa/stages/development/manifest", "skill_accepted", "skill update amzn1.ask.skill.aaa -f testdata/skill.json --account acme --yes --force"},
 		{"token_list", "GET /tokens", "tokens", "token list --all"},
 		{"token_create", "POST /tokens", "token_created", "token create --name night-shift --role operator"},
 		{"token_revoke", "POST /tokens/old/revoke", "token_revoked", "token revoke old"},
@@ -96,8 +108,9 @@ func TestGoldenHelp(t *testing.T) {
 	t.Parallel()
 	for _, args := range []string{
 		"", "account", "account create", "account credential", "account credential set", "account check", "account set", "skill check", "unit import", "rollout", "rollout create", "rollout watch",
-		"audit", "audit run", "audit schedule set", "drift", "drift list", "drift repair", "drift ignore", "desired", "desired apply", "context set",
 		"event", "event tail", "event hook set", "event rule create",
+		"audit", "audit run", "audit schedule set", "drift", "drift list", "drift repair", "drift ignore", "drift unignore", "desired", "desired apply", "context set",
+		"skill", "skill get", "skill status", "skill create", "skill update", "skill delete",
 	} {
 		t.Run(args, func(t *testing.T) {
 			t.Parallel()

@@ -167,7 +167,7 @@ type unitShowOptions struct {
 func newUnitShow(p *program) *cobra.Command {
 	o := &unitShowOptions{p: p}
 	cmd := &cobra.Command{
-		Use: "show UNIT", Short: "Show a unit, what the API last said of it, and its latest rollouts", Args: oneArg("UNIT", &o.unit),
+		Use: "show UNIT", Short: "Show a unit, what should be on it, what the API last said of it, and its latest rollouts", Args: oneArg("UNIT", &o.unit),
 		RunE: p.do(o.run),
 	}
 	accountFlag(cmd, p, &o.account)
@@ -208,20 +208,67 @@ func (p *program) showUnit(w io.Writer, u client.UnitDetail) {
 		f.add("Removed", "%s", p.whenAndAge(*u.RemovedAt))
 	}
 	f.write(w)
-	if len(u.Observed) > 0 {
-		_, _ = fmt.Fprintln(w, "\nLast seen:")
-		printTo(p, w, u.Observed, []column[client.UnitSkill]{
-			{head: "skill_id", text: func(s client.UnitSkill) string { return s.SkillID }},
-			{head: "status", text: func(s client.UnitSkill) string { return s.Status }},
-			{head: "stage", text: func(s client.UnitSkill) string { return s.Stage }},
-			{head: "link", text: func(s client.UnitSkill) string { return s.AccountLink }},
-			{head: "seen", text: func(s client.UnitSkill) string { return p.age(s.ObservedAt) }, right: true},
-			{head: "since", text: func(s client.UnitSkill) string { return p.age(s.ChangedAt) }, right: true},
-		})
+	if skills := unitSkills(u); len(skills) > 0 {
+		_, _ = fmt.Fprintln(w, "\nDesired, and last seen:")
+		printTo(p, w, skills, unitSkillColumns(p))
 	}
 	if len(u.Rollouts) > 0 {
 		_, _ = fmt.Fprintln(w, "\nLatest rollouts:")
 		printTo(p, w, u.Rollouts, unitRolloutColumns(p))
+	}
+}
+
+// unitSkill is one skill of a unit: what it should be beside what was last seen of it.
+type unitSkill struct {
+	id      string
+	desired *client.UnitDesired // nil: nothing is desired
+	seen    *client.UnitSkill   // nil: it was never seen
+}
+
+// unitSkills puts what is desired and what was seen side by side, by skill.
+func unitSkills(u client.UnitDetail) []unitSkill {
+	byID := map[string]*unitSkill{}
+	of := func(id string) *unitSkill {
+		if byID[id] == nil {
+			byID[id] = &unitSkill{id: id}
+		}
+		return byID[id]
+	}
+	for i, d := range u.Desired {
+		of(d.SkillID).desired = &u.Desired[i]
+	}
+	for i, s := range u.Observed {
+		of(s.SkillID).seen = &u.Observed[i]
+	}
+	skills := make([]unitSkill, 0, len(byID))
+	for _, id := range slices.Sorted(maps.Keys(byID)) {
+		skills = append(skills, *byID[id])
+	}
+	return skills
+}
+
+func unitSkillColumns(p *program) []column[unitSkill] {
+	seen := func(text func(client.UnitSkill) string) func(unitSkill) string {
+		return func(s unitSkill) string {
+			if s.seen == nil {
+				return ""
+			}
+			return text(*s.seen)
+		}
+	}
+	return []column[unitSkill]{
+		{head: "skill_id", text: func(s unitSkill) string { return s.id }},
+		{head: "desired", text: func(s unitSkill) string {
+			if s.desired == nil {
+				return ""
+			}
+			return s.desired.State
+		}},
+		{head: "status", text: seen(func(s client.UnitSkill) string { return s.Status })},
+		{head: "stage", text: seen(func(s client.UnitSkill) string { return s.Stage })},
+		{head: "link", text: seen(func(s client.UnitSkill) string { return s.AccountLink })},
+		{head: "seen", text: seen(func(s client.UnitSkill) string { return p.age(s.ObservedAt) }), right: true},
+		{head: "since", text: seen(func(s client.UnitSkill) string { return p.age(s.ChangedAt) }), right: true},
 	}
 }
 

@@ -52,6 +52,8 @@ func TestBadAuditCommands(t *testing.T) {
 		{"a state that is none", apply("i.yaml", head+entry("all", base, "prod")), 1, []string{"line 6", "prod", "live"}},
 		{"a skill that is none", apply("j.yaml", head+entry("all", `"my skill"`, "live")), 1, []string{"line 6", "my skill", "no skill ID"}},
 		{"a skill that is protected", apply("k.yaml", head+entry("all", fleet.ProtectedSkills()[0], "disabled")), 1, []string{"line 6", "protected"}},
+		{"a skill that nobody knows", apply("s.yaml", head+entry("all", base+"x", "live")), 1, []string{"s.yaml", "line 6", "never met the skill " + base + "x", "--allow-new-skill"}},
+		{"a skill that nobody knows, set", []string{"desired", "set", "live", "--account", "acme", "--skill", base + "x", "--select", "all", "--yes"}, 1, []string{base + "x", "--allow-new-skill"}},
 		{"a selector that is none", apply("l.yaml", head+entry("floor", base, "live")), 1, []string{"line 4", "selector"}},
 		{"a selector that matches nothing", apply("m.yaml", head+entry("property=nowhere", base, "live")), 1, []string{"line 4", "matches no unit"}},
 		{

@@ -511,6 +511,69 @@ func (e TokenCreateRole) Valid() bool {
 	}
 }
 
+// Defines values for UnignoreBodyCause.
+const (
+	UnignoreBodyCauseChangedOutside UnignoreBodyCause = "changed_outside"
+	UnignoreBodyCauseDesiredChanged UnignoreBodyCause = "desired_changed"
+	UnignoreBodyCauseOccupied       UnignoreBodyCause = "occupied"
+	UnignoreBodyCauseSkillWithdrawn UnignoreBodyCause = "skill_withdrawn"
+	UnignoreBodyCauseUnitNew        UnignoreBodyCause = "unit_new"
+	UnignoreBodyCauseUnitReset      UnignoreBodyCause = "unit_reset"
+	UnignoreBodyCauseUnknown        UnignoreBodyCause = "unknown"
+	UnignoreBodyCauseWriteFailed    UnignoreBodyCause = "write_failed"
+)
+
+// Valid indicates whether the value is a known member of the UnignoreBodyCause enum.
+func (e UnignoreBodyCause) Valid() bool {
+	switch e {
+	case UnignoreBodyCauseChangedOutside:
+		return true
+	case UnignoreBodyCauseDesiredChanged:
+		return true
+	case UnignoreBodyCauseOccupied:
+		return true
+	case UnignoreBodyCauseSkillWithdrawn:
+		return true
+	case UnignoreBodyCauseUnitNew:
+		return true
+	case UnignoreBodyCauseUnitReset:
+		return true
+	case UnignoreBodyCauseUnknown:
+		return true
+	case UnignoreBodyCauseWriteFailed:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for UnignoreBodyKind.
+const (
+	UnignoreBodyKindMissing       UnignoreBodyKind = "missing"
+	UnignoreBodyKindNotLinked     UnignoreBodyKind = "not_linked"
+	UnignoreBodyKindStuckEnabling UnignoreBodyKind = "stuck_enabling"
+	UnignoreBodyKindUnexpected    UnignoreBodyKind = "unexpected"
+	UnignoreBodyKindWrongStage    UnignoreBodyKind = "wrong_stage"
+)
+
+// Valid indicates whether the value is a known member of the UnignoreBodyKind enum.
+func (e UnignoreBodyKind) Valid() bool {
+	switch e {
+	case UnignoreBodyKindMissing:
+		return true
+	case UnignoreBodyKindNotLinked:
+		return true
+	case UnignoreBodyKindStuckEnabling:
+		return true
+	case UnignoreBodyKindUnexpected:
+		return true
+	case UnignoreBodyKindWrongStage:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ListCredentialsParamsKind.
 const (
 	ListCredentialsParamsKindCustomer   ListCredentialsParamsKind = "customer"
@@ -1465,8 +1528,11 @@ type DesiredApplyRequest struct {
 	Account *string `json:"account,omitempty"`
 
 	// AllowEmpty Also take away more than half of what is desired, or all of it.
-	AllowEmpty *bool    `json:"allow_empty,omitempty"`
-	Document   Document `json:"document"`
+	AllowEmpty *bool `json:"allow_empty,omitempty"`
+
+	// AllowNewSkills Skills that may be new to the account; all: every one. Others must have been met there: seen on a home, desired, or in a rollout.
+	AllowNewSkills *[]string `json:"allow_new_skills,omitempty"`
+	Document       Document  `json:"document"`
 
 	// DryRun Show what would change, and change nothing.
 	DryRun *bool `json:"dry_run,omitempty"`
@@ -1567,6 +1633,9 @@ type DesiredPlan struct {
 type DesiredSetRequest struct {
 	// Account The account to work for.
 	Account string `json:"account"`
+
+	// AllowNewSkills Skills that may be new to the account; all: every one. Others must have been met there: seen on a home, desired, or in a rollout.
+	AllowNewSkills *[]string `json:"allow_new_skills,omitempty"`
 
 	// DryRun Show what would change, and change nothing.
 	DryRun *bool `json:"dry_run,omitempty"`
@@ -1715,6 +1784,13 @@ type DriftSummary struct {
 	Groups int64        `json:"groups"`
 	Items  []DriftGroup `json:"items"`
 	Total  int64        `json:"total"`
+}
+
+// DriftUnignoring defines model for DriftUnignoring.
+type DriftUnignoring struct {
+	By        string `json:"by"`
+	Reason    string `json:"reason"`
+	Unignored int64  `json:"unignored"`
 }
 
 // ETA defines model for ETA.
@@ -2096,31 +2172,55 @@ type Repair struct {
 type RepairBody struct {
 	Account *string `json:"account,omitempty"`
 
-	// Canary As of a rollout, and of each that is made; so are all that follow.
+	// Canary How many units go before all others.
 	Canary *int64           `json:"canary,omitempty"`
 	Cause  *RepairBodyCause `json:"cause,omitempty"`
 
 	// DryRun Show the plans; create nothing.
 	DryRun *bool `json:"dry_run,omitempty"`
-	Force  *bool `json:"force,omitempty"`
+
+	// Force Make them in spite of failed checks; needs a reason.
+	Force *bool `json:"force,omitempty"`
 
 	// IDs The findings by ID; all must be open.
-	IDs               *[]string       `json:"ids,omitempty"`
-	Kind              *RepairBodyKind `json:"kind,omitempty"`
-	MaxFailures       *string         `json:"max_failures,omitempty"`
-	ObservationMaxAge *string         `json:"observation_max_age,omitempty"`
-	Paused            *bool           `json:"paused,omitempty"`
-	Property          *string         `json:"property,omitempty"`
-	Reason            *string         `json:"reason,omitempty"`
-	SkillID           *string         `json:"skill_id,omitempty"`
-	Soak              *string         `json:"soak,omitempty"`
-	StartAt           *time.Time      `json:"start_at,omitempty"`
-	Timezone          *string         `json:"timezone,omitempty"`
-	UnitID            *string         `json:"unit_id,omitempty"`
-	VerifyTimeout     *string         `json:"verify_timeout,omitempty"`
-	Waves             *[]string       `json:"waves,omitempty"`
-	Weight            *int64          `json:"weight,omitempty"`
-	Window            *string         `json:"window,omitempty"`
+	IDs  *[]string       `json:"ids,omitempty"`
+	Kind *RepairBodyKind `json:"kind,omitempty"`
+
+	// MaxFailures How many failures are borne before the rollout halts: 10 or 2%. 2% when not given.
+	MaxFailures *string `json:"max_failures,omitempty"`
+
+	// ObservationMaxAge How old a known state may be before it is read again: 24h when not given; any: never read before writing.
+	ObservationMaxAge *string `json:"observation_max_age,omitempty"`
+
+	// Paused Make it paused: nothing is released until it is resumed.
+	Paused   *bool   `json:"paused,omitempty"`
+	Property *string `json:"property,omitempty"`
+
+	// Reason Why, for the log.
+	Reason  *string `json:"reason,omitempty"`
+	SkillID *string `json:"skill_id,omitempty"`
+
+	// Soak How long to wait after each wave: 10m.
+	Soak *string `json:"soak,omitempty"`
+
+	// StartAt Not before then.
+	StartAt *time.Time `json:"start_at,omitempty"`
+
+	// Timezone Of window, an IANA name; each property's own when not given.
+	Timezone *string `json:"timezone,omitempty"`
+	UnitID   *string `json:"unit_id,omitempty"`
+
+	// VerifyTimeout How long a write may take to show: 10m when not given.
+	VerifyTimeout *string `json:"verify_timeout,omitempty"`
+
+	// Waves The size of each wave after the canary: 50 or 10%. What is left is the last wave.
+	Waves *[]string `json:"waves,omitempty"`
+
+	// Weight The share of the budget beside other rollouts; 1 when not given.
+	Weight *int64 `json:"weight,omitempty"`
+
+	// Window When writes may leave, in local time: 22:00-06:00.
+	Window *string `json:"window,omitempty"`
 }
 
 // RepairBodyCause defines model for RepairBody.Cause.
@@ -2146,19 +2246,41 @@ type RetryBody struct {
 
 // RollbackBody defines model for RollbackBody.
 type RollbackBody struct {
-	// Canary As of a rollout; so are all that follow.
-	Canary          *int64     `json:"canary,omitempty"`
-	IncludeOccupied *bool      `json:"include_occupied,omitempty"`
-	MaxFailures     *string    `json:"max_failures,omitempty"`
-	Paused          *bool      `json:"paused,omitempty"`
-	Reason          *string    `json:"reason,omitempty"`
-	Soak            *string    `json:"soak,omitempty"`
-	StartAt         *time.Time `json:"start_at,omitempty"`
-	Timezone        *string    `json:"timezone,omitempty"`
-	VerifyTimeout   *string    `json:"verify_timeout,omitempty"`
-	Waves           *[]string  `json:"waves,omitempty"`
-	Weight          *int64     `json:"weight,omitempty"`
-	Window          *string    `json:"window,omitempty"`
+	// Canary How many units go before all others.
+	Canary *int64 `json:"canary,omitempty"`
+
+	// IncludeOccupied Write to occupied and linked homes as well.
+	IncludeOccupied *bool `json:"include_occupied,omitempty"`
+
+	// MaxFailures How many failures are borne before the rollout halts: 10 or 2%. 2% when not given.
+	MaxFailures *string `json:"max_failures,omitempty"`
+
+	// Paused Make it paused: nothing is released until it is resumed.
+	Paused *bool `json:"paused,omitempty"`
+
+	// Reason Why, for the log.
+	Reason *string `json:"reason,omitempty"`
+
+	// Soak How long to wait after each wave: 10m.
+	Soak *string `json:"soak,omitempty"`
+
+	// StartAt Not before then.
+	StartAt *time.Time `json:"start_at,omitempty"`
+
+	// Timezone Of window, an IANA name; each property's own when not given.
+	Timezone *string `json:"timezone,omitempty"`
+
+	// VerifyTimeout How long a write may take to show: 10m when not given.
+	VerifyTimeout *string `json:"verify_timeout,omitempty"`
+
+	// Waves The size of each wave after the canary: 50 or 10%. What is left is the last wave.
+	Waves *[]string `json:"waves,omitempty"`
+
+	// Weight The share of the budget beside other rollouts; 1 when not given.
+	Weight *int64 `json:"weight,omitempty"`
+
+	// Window When writes may leave, in local time: 22:00-06:00.
+	Window *string `json:"window,omitempty"`
 }
 
 // Rollout defines model for Rollout.
@@ -2348,8 +2470,8 @@ type SkillStep struct {
 
 // SkillSummary defines model for SkillSummary.
 type SkillSummary struct {
-	Apis              []string          `json:"apis"`
-	Asin              *string           `json:"asin,omitempty"`
+	APIs              []string          `json:"apis"`
+	ASIN              *string           `json:"asin,omitempty"`
 	LastUpdated       *time.Time        `json:"last_updated"`
 	NameByLocale      map[string]string `json:"name_by_locale"`
 	PublicationStatus string            `json:"publication_status"`
@@ -2518,6 +2640,28 @@ type TokenList struct {
 	NextCursor string `json:"next_cursor"`
 }
 
+// UnignoreBody defines model for UnignoreBody.
+type UnignoreBody struct {
+	Account *string            `json:"account,omitempty"`
+	Cause   *UnignoreBodyCause `json:"cause,omitempty"`
+
+	// IDs The findings by ID; all must be open.
+	IDs      *[]string         `json:"ids,omitempty"`
+	Kind     *UnignoreBodyKind `json:"kind,omitempty"`
+	Property *string           `json:"property,omitempty"`
+
+	// Reason Why they count again, for the log.
+	Reason  *string `json:"reason,omitempty"`
+	SkillID *string `json:"skill_id,omitempty"`
+	UnitID  *string `json:"unit_id,omitempty"`
+}
+
+// UnignoreBodyCause defines model for UnignoreBody.Cause.
+type UnignoreBodyCause string
+
+// UnignoreBodyKind defines model for UnignoreBody.Kind.
+type UnignoreBodyKind string
+
 // Unit defines model for Unit.
 type Unit struct {
 	Account   string            `json:"account"`
@@ -2531,10 +2675,21 @@ type Unit struct {
 	UpdatedAt time.Time         `json:"updated_at"`
 }
 
+// UnitDesired defines model for UnitDesired.
+type UnitDesired struct {
+	Actor     string    `json:"actor"`
+	ChangedAt time.Time `json:"changed_at"`
+	Rollout   string    `json:"rollout"`
+	SkillID   string    `json:"skill_id"`
+	Source    string    `json:"source"`
+	State     string    `json:"state"`
+}
+
 // UnitDetail defines model for UnitDetail.
 type UnitDetail struct {
 	Account   string            `json:"account"`
 	CreatedAt time.Time         `json:"created_at"`
+	Desired   []UnitDesired     `json:"desired"`
 	Labels    map[string]string `json:"labels"`
 	Name      string            `json:"name"`
 	Observed  []UnitSkill       `json:"observed"`
@@ -3147,6 +3302,9 @@ type IgnoreDriftJSONRequestBody = IgnoreBody
 
 // RepairDriftJSONRequestBody defines body for RepairDrift for application/json ContentType.
 type RepairDriftJSONRequestBody = RepairBody
+
+// UnignoreDriftJSONRequestBody defines body for UnignoreDrift for application/json ContentType.
+type UnignoreDriftJSONRequestBody = UnignoreBody
 
 // CreateEventRuleJSONRequestBody defines body for CreateEventRule for application/json ContentType.
 type CreateEventRuleJSONRequestBody = EventRuleRequest
@@ -3813,6 +3971,15 @@ func (c *Client) SummarizeDrift(ctx context.Context, params SummarizeDriftParams
 	return receive[DriftSummary](ctx, c, r)
 }
 
+// UnignoreDrift calls POST /api/v1/drift/unignore: have ignored findings count again now.
+func (c *Client) UnignoreDrift(ctx context.Context, body UnignoreDriftJSONRequestBody) (*Response[DriftUnignoring], error) {
+	r := newRequest("unignoreDrift", http.MethodPost, "/api/v1/drift/unignore")
+	if err := r.setJSON(body); err != nil {
+		return nil, err
+	}
+	return receive[DriftUnignoring](ctx, c, r)
+}
+
 // ListEventRules calls GET /api/v1/event-rules: list the rules of events.
 func (c *Client) ListEventRules(ctx context.Context, params ListEventRulesParams) (*Response[EventRuleList], error) {
 	r := newRequest("listEventRules", http.MethodGet, "/api/v1/event-rules")
@@ -4069,7 +4236,7 @@ func (c *Client) RevokeToken(ctx context.Context, name string, body RevokeTokenJ
 	return receive[Token](ctx, c, r)
 }
 
-// GetUnit calls GET /api/v1/units/{unit_id}: show a unit, what was seen on it and its latest rollouts.
+// GetUnit calls GET /api/v1/units/{unit_id}: show a unit, what should be and what was seen on it, and its latest rollouts.
 func (c *Client) GetUnit(ctx context.Context, unitID string, params GetUnitParams) (*Response[UnitDetail], error) {
 	r := newRequest("getUnit", http.MethodGet, "/api/v1/units/{unit_id}", "unit_id", text(unitID))
 	if params.Account != nil {

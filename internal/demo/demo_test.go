@@ -9,6 +9,8 @@ import (
 	"io/fs"
 	"log/slog"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/signal"
 	"regexp"
@@ -145,7 +147,8 @@ func TestDemo(t *testing.T) {
 		out.word = "Ctrl-C stops everything"
 		out.seen = func() {
 			url := regexp.MustCompile(`FLEETCTL_SERVER=(\S+)`).FindStringSubmatch(out.String())
-			if url == nil || !ready(ctx, url[1]) {
+			token := regexp.MustCompile(`FLEETCTL_TOKEN=(\S+)`).FindStringSubmatch(out.String())
+			if url == nil || token == nil || !ready(ctx, url[1], token[1]) {
 				t.Errorf("fleetd does not answer at %v", url)
 			}
 			cancel()
@@ -209,6 +212,25 @@ func TestChooseListenTakesAnotherPortWhenNobodyInsists(t *testing.T) {
 	require.NoError(t, d.chooseListen(t.Context()))
 	require.NotEqual(t, ln.Addr().String(), d.listen)
 	require.Contains(t, out.String(), "is taken, so fleetd listens on "+d.listen)
+}
+
+// Another fleetd, on the port that was found free, is not taken for ours: its database
+// does not know our token, and ours may not even be set up yet.
+func TestAnotherFleetdTakesThePort(t *testing.T) {
+	t.Parallel()
+	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/readyz" {
+			w.WriteHeader(http.StatusUnauthorized)
+		}
+	}))
+	defer other.Close()
+	cfg, out := small(t)
+	d := &demo{cfg: cfg, p: newPrinter(out), began: time.Now(), listen: other.Listener.Addr().String()}
+	defer func() { require.NoError(t, d.tearDown(context.WithoutCancel(t.Context()), false)) }()
+	require.NoError(t, d.buildWorld(t.Context()), "%s", out)
+	require.NotEqual(t, other.Listener.Addr().String(), d.listen)
+	require.True(t, ready(t.Context(), serverURL(d.listen), d.token))
+	require.False(t, ready(t.Context(), other.URL, d.token))
 }
 
 func TestServerURL(t *testing.T) {

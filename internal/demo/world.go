@@ -70,14 +70,14 @@ func (d *demo) buildWorld(ctx context.Context) error {
 	if d.logFile, err = os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600); err != nil {
 		return fmt.Errorf("open the worker's log: %w", err)
 	}
-	began = time.Now()
-	if err := d.startServe(ctx); err != nil {
-		return err
-	}
-	d.p.fact("fleetd", "%s, process %d, up in %s; log %s", serverURL(d.listen), d.worker.pid(), seconds(time.Since(began)), path)
 	if d.token, err = d.createToken(ctx); err != nil {
 		return err
 	}
+	began = time.Now()
+	if err := d.firstServe(ctx); err != nil {
+		return err
+	}
+	d.p.fact("fleetd", "%s, process %d, up in %s; log %s", serverURL(d.listen), d.worker.pid(), seconds(time.Since(began)), path)
 	d.p.fact("Token", "made as `fleetd token create --name demo --role admin` does")
 	d.api, err = client.New(client.Config{Server: serverURL(d.listen), Token: d.token, UserAgent: "fleetd-demo"})
 	return err
@@ -148,6 +148,26 @@ func serverURL(listen string) string {
 	return "http://" + net.JoinHostPort(host, port)
 }
 
+// otherPorts is how often the worker is started on another port because somebody took
+// the one that was found free.
+const otherPorts = 3
+
+// firstServe starts the worker. The port was free a while ago, and nobody kept it so.
+func (d *demo) firstServe(ctx context.Context) error {
+	for n := 1; ; n++ {
+		err := d.startServe(ctx)
+		if err == nil || n == otherPorts || !d.worker.ended() {
+			return err
+		}
+		if _, taken := free(ctx, d.listen); !errors.Is(taken, syscall.EADDRINUSE) {
+			return err
+		}
+		if err := d.chooseListen(ctx); err != nil {
+			return err
+		}
+	}
+}
+
 // startServe starts the worker and waits until it is ready.
 func (d *demo) startServe(ctx context.Context) error {
 	argv := append(append([]string{}, d.cfg.Program...), "serve",
@@ -160,7 +180,7 @@ func (d *demo) startServe(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, readyTimeout,
 		fmt.Errorf("fleetd was not ready after %v: see %s", readyTimeout, d.logFile.Name()))
 	defer cancel()
-	for !ready(ctx, serverURL(d.listen)) {
+	for !ready(ctx, serverURL(d.listen), d.token) {
 		if w.ended() {
 			return d.workerEnded()
 		}
@@ -171,14 +191,17 @@ func (d *demo) startServe(ctx context.Context) error {
 	return nil
 }
 
-// ready reports whether a fleetd answers that it is ready.
-func ready(ctx context.Context, url string) bool {
+// ready reports whether the fleetd of the token's database serves requests at url. That
+// some fleetd is ready there does not tell: on a port that was free a moment ago it may
+// be another's, while ours is still to find that the port is taken.
+func ready(ctx context.Context, url, token string) bool {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/readyz", nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/api/v1/accounts?limit=1", nil)
 	if err != nil {
 		return false
 	}
+	req.Header.Set("Authorization", "Bearer "+token)
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return false
@@ -209,10 +232,14 @@ func lastError(path string) string {
 	return ""
 }
 
-// createToken makes an admin's token in the database, as `fleetd token create` does.
+// createToken migrates the database and makes an admin's token in it, as
+// `fleetd token create` does. The worker comes later, and is known by the token.
 func (d *demo) createToken(ctx context.Context) (string, error) {
 	db, err := app.OpenDatabase(ctx, app.Config{DatabaseURL: d.database.URL()})
 	if err != nil {
+		return "", fmt.Errorf("make a token: %w", err)
+	}
+	if err := db.Migrate(ctx, false); err != nil {
 		return "", fmt.Errorf("make a token: %w", err)
 	}
 	pool, err := db.Pool(ctx, "fleetd demo", 2, nil)

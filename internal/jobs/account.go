@@ -39,8 +39,8 @@ type Account struct {
 	developer *apis.Developer                  // nil where there is no such credential
 	customer  *apis.Customer                   // likewise
 	codes     *http.Client
-	room      chan struct{} // holds one value for each target under way
-	looks     chan struct{} // holds one value for each unit that audits look at
+	room      room // of targets
+	looks     room // of audits
 }
 
 // Link is how the account links what it enables.
@@ -188,7 +188,7 @@ func (s *Accounts) build(w store.AccountWork, old *Account) (*Account, error) {
 	if old != nil {
 		acc.room, acc.looks, before = old.room, old.looks, old.Access
 	} else {
-		acc.room, acc.looks = make(chan struct{}, max(s.cfg.MaxInFlight, 1)), make(chan struct{}, max(s.cfg.MaxInFlight, 1))
+		acc.room, acc.looks = newRoom(s.cfg.MaxInFlight), newRoom(s.cfg.MaxInFlight)
 	}
 	var err error
 	if acc.Access, err = s.connect(w, fleet.CredentialEnterprise, before); err != nil {

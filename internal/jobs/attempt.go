@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"fleetd/internal/fleet"
@@ -129,16 +130,27 @@ func (a *attempt) run(ctx context.Context) store.TargetRecord {
 }
 
 // changedSince reports whether somebody changed the home after the rollout that this
-// one takes back. One that is as it was before that rollout needs nothing, and is none.
+// one takes back, be it to what it was before that. What a write of ours leads to is
+// nobody else's change.
 func (a *attempt) changedSince(seen fleet.Observation) bool {
-	left := a.t.OnlyIf
-	if left == nil || a.wrote() {
+	switch left := a.t.OnlyIf; {
+	case left == nil, asLeft(*left, seen):
 		return false
+	case a.wrote():
+		return a.look(seen) == sightOther && seen.Status != fleet.StatusDisablingFailed
 	}
-	restored := a.look(seen) == sightWanted && (a.spec.Action == fleet.ActionEnable || seen.Status != fleet.StatusEnabled)
-	same := seen.Status == left.Status && seen.Stage == left.Stage &&
+	return true
+}
+
+// asLeft reports whether a home shows what a rollout left in it. The API has three words
+// for a skill that is not there, and may leave out stage and link.
+func asLeft(left, seen fleet.Observation) bool {
+	off := []fleet.Status{fleet.StatusAbsent, fleet.StatusNoAssociation, fleet.StatusDisabled}
+	if slices.Contains(off, left.Status) {
+		return slices.Contains(off, seen.Status)
+	}
+	return seen.Status == left.Status && (seen.Stage == left.Stage || seen.Stage == "" || left.Stage == "") &&
 		(seen.AccountLink == left.AccountLink || seen.AccountLink == "" || left.AccountLink == "")
-	return !restored && !same
 }
 
 // stuck reports whether an ENABLING is nobody's doing any more: an audit found it

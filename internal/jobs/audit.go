@@ -55,19 +55,19 @@ func (AuditArgs) Kind() string { return "audit" }
 // compared and recorded in groups.
 type Audits struct {
 	river.WorkerDefaults[AuditArgs]
+	door
 
 	store    *store.Store
 	accounts *Accounts
 	logger   *slog.Logger
 	loads    *batcher[store.AuditRef, *store.AuditTarget]
 	records  *batcher[store.AuditSight, struct{}]
-	leaving  chan struct{} // closed: no further unit is looked at
 }
 
 // NewAudits makes the worker. recorded is called after each group: there is room for
 // more.
 func NewAudits(st *store.Store, accounts *Accounts, logger *slog.Logger, recorded func()) *Audits {
-	w := &Audits{store: st, accounts: accounts, logger: logger, leaving: make(chan struct{})}
+	w := &Audits{door: newDoor(), store: st, accounts: accounts, logger: logger}
 	w.loads = newBatcher(claimGroup, w.load)
 	w.records = newBatcher(recordGroup, func(ctx context.Context, sights []store.AuditSight) ([]struct{}, error) {
 		// A group that is being recorded is finished also while the process stops.
@@ -136,11 +136,16 @@ func (w *Audits) Work(ctx context.Context, job *river.Job[AuditArgs]) error {
 	errs := make([]error, len(job.Args.Units))
 	var units sync.WaitGroup
 	for i, unit := range job.Args.Units {
-		if errs[i] = w.enter(turns, acc); errs[i] != nil {
+		leave, err := w.enter(turns, acc.looks)
+		if err != nil {
+			if turns.Err() != nil && !w.left() { // it was not its turn
+				err = river.JobSnooze(time.Second + rand.N(time.Second))
+			}
+			errs[i] = err
 			continue
 		}
 		units.Go(func() {
-			defer func() { <-acc.looks }()
+			defer leave()
 			errs[i] = w.work(requests, acc, store.AuditRef{AuditID: job.Args.AuditID, Unit: unit}, tries)
 		})
 	}
@@ -148,36 +153,11 @@ func (w *Audits) Work(ctx context.Context, job *river.Job[AuditArgs]) error {
 	if len(errs) == 1 || !slices.ContainsFunc(errs, func(err error) bool { return err != nil }) {
 		return errs[0]
 	}
-	select {
-	case <-w.leaving:
+	if w.left() || ctx.Err() != nil {
 		return river.JobSnooze(0) // another process goes on with those that have no answer
-	case <-ctx.Done():
-		return river.JobSnooze(0) // likewise
-	default:
-		return lookLater(ctx, job, errs)
 	}
+	return lookLater(ctx, job, errs)
 }
-
-// enter waits until audits look at fewer than --max-in-flight units of the account in
-// this process.
-func (w *Audits) enter(ctx context.Context, acc *Account) error {
-	select {
-	case <-w.leaving:
-		return river.JobSnooze(0)
-	default:
-	}
-	select {
-	case acc.looks <- struct{}{}:
-		return nil
-	case <-w.leaving:
-		return river.JobSnooze(0)
-	case <-ctx.Done():
-		return river.JobSnooze(time.Second + rand.N(time.Second))
-	}
-}
-
-// Leave has no further unit looked at that waits for its turn.
-func (w *Audits) Leave() { close(w.leaving) }
 
 // lookLater gives a job to each unit that was not done with, to begin when the unit is
 // to be looked at again.
@@ -257,7 +237,7 @@ func (w *Audits) look(ctx context.Context, acc *Account, t *store.AuditTarget, t
 		return sight, err
 	}
 	w.logger.LogAttrs(ctx, slog.LevelDebug, "unit not seen whole", slog.String("audit", t.Audit),
-		slog.Int64("unit", t.Unit), slog.String("reason", string(reason)), slog.Any("error", err))
+		slog.String("unit", t.UnitID), slog.String("reason", string(reason)), slog.Any("error", err))
 	sight.Reason = reason
 	return sight, nil
 }

@@ -3,7 +3,6 @@ package jobs
 import (
 	"context"
 	"log/slog"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/riverqueue/river"
@@ -26,61 +25,27 @@ type AuditRepairFunc func(ctx context.Context, a store.Audit) (what string, err 
 // runs. Two of them looking at once do no harm, for each look is one transaction that
 // locks its audit.
 type AuditControl struct {
+	loop
+
 	store       *store.Store
 	lease       *Lease
 	accounts    *Accounts
 	river       Inserter
 	maxInFlight int
 	repair      AuditRepairFunc
-	logger      *slog.Logger
-	wake        chan struct{}
 }
 
 // NewAuditControl makes the loop. repair may be nil: then no repair is automatic.
 func NewAuditControl(
 	st *store.Store, lease *Lease, accounts *Accounts, maxInFlight int, repair AuditRepairFunc, logger *slog.Logger,
 ) *AuditControl {
-	return &AuditControl{
-		store: st, lease: lease, accounts: accounts, maxInFlight: maxInFlight, repair: repair, logger: logger,
-		wake: make(chan struct{}, 1),
-	}
-}
-
-// Wake asks for a look soon: there may be room for more.
-func (c *AuditControl) Wake() {
-	select {
-	case c.wake <- struct{}{}:
-	default:
-	}
+	return &AuditControl{loop: newLoop(logger), store: st, lease: lease, accounts: accounts, maxInFlight: maxInFlight, repair: repair}
 }
 
 // Run looks until ctx ends.
 func (c *AuditControl) Run(ctx context.Context, client Inserter) {
 	c.river = client
-	ticker := time.NewTicker(tickEvery)
-	defer ticker.Stop()
-	swept := time.Time{}
-	for {
-		began := time.Now()
-		sweep := began.Sub(swept) >= sweepEvery
-		if sweep {
-			swept = began
-		}
-		c.look(ctx, sweep)
-		rest := time.NewTimer(tickAtLeast - time.Since(began))
-		select {
-		case <-ctx.Done():
-			rest.Stop()
-			return
-		case <-rest.C:
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		case <-c.wake:
-		}
-	}
+	c.run(ctx, c.look)
 }
 
 // look does what is due for every open audit, and for those that have just ended.
@@ -138,12 +103,13 @@ func (c *AuditControl) share(accountID int64) float64 {
 }
 
 func (c *AuditControl) enqueue(ctx context.Context, tx pgx.Tx, accountID int64, refs []store.AuditRef) error {
-	most := c.accounts.perJob(accountID)
 	var params []river.InsertManyParams
-	for len(refs) > 0 {
-		args := AuditArgs{AccountID: accountID, AuditID: refs[0].AuditID}
-		for len(refs) > 0 && len(args.Units) < most && refs[0].AuditID == args.AuditID {
-			args.Units, refs = append(args.Units, refs[0].Unit), refs[1:]
+	for _, job := range inJobs(refs,
+		func(a, b store.AuditRef) bool { return a.AuditID == b.AuditID },
+		func(store.AuditRef) int { return c.accounts.perJob(accountID) }) {
+		args := AuditArgs{AccountID: accountID, AuditID: job[0].AuditID}
+		for _, ref := range job {
+			args.Units = append(args.Units, ref.Unit)
 		}
 		params = append(params, river.InsertManyParams{
 			Args: args, InsertOpts: &river.InsertOpts{Queue: QueueName(accountID), MaxAttempts: auditMaxAttempts},
@@ -187,11 +153,5 @@ func (c *AuditControl) repairDue(ctx context.Context) {
 		}
 		c.logger.LogAttrs(ctx, slog.LevelInfo, "automatic repair after an audit", slog.String("audit", a.ID),
 			slog.String("account", a.Account), slog.String("outcome", what))
-	}
-}
-
-func (c *AuditControl) failed(ctx context.Context, msg string, err error) {
-	if ctx.Err() == nil {
-		c.logger.LogAttrs(ctx, slog.LevelWarn, msg, slog.Any("error", err)) //nolint:sloglint // The callers' messages are static.
 	}
 }

@@ -32,66 +32,32 @@ const (
 	turns = 1000
 )
 
-// Inserter is the part of a River client that the control loop needs.
-type Inserter interface {
-	InsertManyFastTx(ctx context.Context, tx pgx.Tx, params []river.InsertManyParams) (int, error)
-}
-
 // Control releases targets: the loop that every process runs. Two of them looking
 // at once do no harm, for each look is one transaction that locks its rollout.
 type Control struct {
+	loop
+
 	store       *store.Store
 	lease       *Lease
 	accounts    *Accounts
 	river       Inserter
 	maxInFlight int
-	logger      *slog.Logger
-	wake        chan struct{}
 }
 
 // NewControl makes the loop; river inserts the jobs.
 func NewControl(st *store.Store, lease *Lease, accounts *Accounts, maxInFlight int, logger *slog.Logger) *Control {
-	return &Control{
-		store: st, lease: lease, accounts: accounts, maxInFlight: maxInFlight, logger: logger, wake: make(chan struct{}, 1),
-	}
-}
-
-// Wake asks for a look soon: there may be room for more.
-func (c *Control) Wake() {
-	select {
-	case c.wake <- struct{}{}:
-	default:
-	}
+	return &Control{loop: newLoop(logger), store: st, lease: lease, accounts: accounts, maxInFlight: maxInFlight}
 }
 
 // Run looks until ctx ends.
 func (c *Control) Run(ctx context.Context, client Inserter) {
 	c.river = client
-	ticker := time.NewTicker(tickEvery)
-	defer ticker.Stop()
-	swept := time.Time{}
-	for {
-		began := time.Now()
-		sweep := time.Since(swept) >= sweepEvery
+	c.run(ctx, func(ctx context.Context, sweep bool) {
 		c.look(ctx, sweep)
 		if sweep {
-			swept = time.Now()
 			c.sweep(ctx)
 		}
-		rest := time.NewTimer(tickAtLeast - time.Since(began))
-		select {
-		case <-ctx.Done():
-			rest.Stop()
-			return
-		case <-rest.C:
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		case <-c.wake:
-		}
-	}
+	})
 }
 
 // look does what is due for every open rollout, and for every due target. sweep says
@@ -146,7 +112,7 @@ func (c *Control) tick(ctx context.Context, r store.OpenRollout, weights int, sw
 		}
 		if result.Changed {
 			c.logger.LogAttrs(ctx, slog.LevelInfo, "rollout changed state",
-				slog.Int64("rollout", r.ID), slog.String("account", acc.Name), slog.String("state", string(result.State)))
+				slog.String("rollout", r.Key), slog.String("account", acc.Name), slog.String("state", string(result.State)))
 			c.lease.Poke()
 		}
 		if result.Again && result.State == fleet.RolloutCanceled {
@@ -169,33 +135,18 @@ func (c *Control) horizon(rate, share float64) int {
 }
 
 func (c *Control) enqueue(ctx context.Context, tx pgx.Tx, refs []store.TargetRef) error {
-	slices := c.slice(refs)
-	params := make([]river.InsertManyParams, len(slices))
-	for i, s := range slices {
-		params[i] = river.InsertManyParams{Args: s.args, InsertOpts: &river.InsertOpts{Queue: QueueName(s.accountID)}}
+	var params []river.InsertManyParams
+	for _, job := range inJobs(refs,
+		func(a, b store.TargetRef) bool { return a.RolloutID == b.RolloutID },
+		func(r store.TargetRef) int { return c.accounts.perJob(r.AccountID) }) {
+		args := TargetArgs{RolloutID: job[0].RolloutID}
+		for _, ref := range job {
+			args.Seqs = append(args.Seqs, ref.Seq)
+		}
+		params = append(params, river.InsertManyParams{Args: args, InsertOpts: &river.InsertOpts{Queue: QueueName(job[0].AccountID)}})
 	}
 	_, err := c.river.InsertManyFastTx(ctx, tx, params)
 	return err
-}
-
-type slice struct {
-	accountID int64
-	args      TargetArgs
-}
-
-// slice puts targets together to jobs: one each, unless their account's rate is
-// beyond jobsPerSecond.
-func (c *Control) slice(refs []store.TargetRef) []slice {
-	var out []slice
-	for _, ref := range refs {
-		most := c.accounts.perJob(ref.AccountID)
-		if n := len(out); n > 0 && out[n-1].args.RolloutID == ref.RolloutID && len(out[n-1].args.Seqs) < most {
-			out[n-1].args.Seqs = append(out[n-1].args.Seqs, ref.Seq)
-			continue
-		}
-		out = append(out, slice{ref.AccountID, TargetArgs{RolloutID: ref.RolloutID, Seqs: []int32{ref.Seq}}})
-	}
-	return out
 }
 
 func (c *Control) sweep(ctx context.Context) {
@@ -210,11 +161,5 @@ func (c *Control) sweep(ctx context.Context) {
 	if n > 0 {
 		c.logger.LogAttrs(ctx, slog.LevelInfo, "took over targets of a process that is gone", slog.Int("targets", n))
 		c.Wake()
-	}
-}
-
-func (c *Control) failed(ctx context.Context, msg string, err error) {
-	if ctx.Err() == nil {
-		c.logger.LogAttrs(ctx, slog.LevelWarn, msg, slog.Any("error", err)) //nolint:sloglint // The three callers' messages are static.
 	}
 }

@@ -43,7 +43,7 @@ func TestLeaseLetsWritesOfRunningRolloutsLeave(t *testing.T) {
 	require.Equal(t, ErrHeld, l.MayWrite(t.Context(), 12345), "no such rollout")
 	require.Len(t, l.Open(), 3)
 	require.Equal(t, store.OpenRollout{
-		ID: w.rowID(running.ID), AccountID: w.accountID("acme"), State: fleet.RolloutRunning, Weight: 1,
+		ID: w.rowID(running.ID), Key: running.ID, AccountID: w.accountID("acme"), State: fleet.RolloutRunning, Weight: 1,
 	}, l.Open()[0])
 
 	{ // One made since is looked for.

@@ -78,10 +78,11 @@ func TestARunnersLogIsItsOwn(t *testing.T) {
 	})
 	require.NoError(t, err)
 	require.NoError(t, r.Start(t.Context()))
-	w.untilEnded(w.create(noLimit).ID)
+	made := w.create(noLimit)
+	w.untilEnded(made.ID)
 	w.stop(r)
 
-	require.Contains(t, log.String(), "rollout changed state")
+	require.Contains(t, log.String(), `msg="rollout changed state" rollout=`+made.ID+" account=acme state=succeeded", "by the ID that people know")
 	require.NotContains(t, log.String(), "River client")
 
 	panicLog{logger}.HandlePanic(t.Context(), &rivertype.JobRow{ID: 3, Kind: "target"}, "no map", "the stack")

@@ -39,6 +39,7 @@ func (TargetArgs) Kind() string { return "target" }
 // Targets runs target jobs: it claims, works and records, in groups.
 type Targets struct {
 	river.WorkerDefaults[TargetArgs]
+	door
 
 	store    *store.Store
 	lease    *Lease
@@ -47,13 +48,12 @@ type Targets struct {
 	claims   *batcher[store.Claim, *store.ClaimedTarget]
 	records  *batcher[store.TargetRecord, struct{}]
 	specs    *specs
-	leaving  chan struct{} // closed: no further target is begun
 }
 
 // NewTargets makes the worker. recorded is called after each group of outcomes:
 // there is room for more.
 func NewTargets(st *store.Store, lease *Lease, accounts *Accounts, logger *slog.Logger, recorded func()) *Targets {
-	t := &Targets{store: st, lease: lease, accounts: accounts, logger: logger, specs: newSpecs(st), leaving: make(chan struct{})}
+	t := &Targets{door: newDoor(), store: st, lease: lease, accounts: accounts, logger: logger, specs: newSpecs(st)}
 	t.claims = newBatcher(claimGroup, t.claim)
 	t.records = newBatcher(recordGroup, func(ctx context.Context, records []store.TargetRecord) ([]struct{}, error) {
 		// A group that is being recorded is finished also while the process stops.
@@ -99,25 +99,34 @@ func (w *Targets) claim(ctx context.Context, claims []store.Claim) ([]*store.Cla
 // that something could not be written down: River runs the job again, and a target
 // without a record is read before it is written to.
 func (w *Targets) Work(ctx context.Context, job *river.Job[TargetArgs]) error {
+	spec, err := w.specs.get(ctx, job.Args.RolloutID)
+	if err != nil {
+		return err
+	}
+	acc, err := w.accounts.Get(ctx, spec.AccountID)
+	if err != nil {
+		return err
+	}
 	errs := make([]error, len(job.Args.Seqs))
 	var others sync.WaitGroup
 	for i, seq := range job.Args.Seqs {
 		claim := store.Claim{RolloutID: job.Args.RolloutID, Seq: seq, JobID: job.ID}
 		if i < len(errs)-1 {
-			others.Go(func() { errs[i] = w.work(ctx, claim) })
+			others.Go(func() { errs[i] = w.work(ctx, spec, acc, claim) })
 			continue
 		}
-		errs[i] = w.work(ctx, claim)
+		errs[i] = w.work(ctx, spec, acc, claim)
 	}
 	others.Wait()
 	return errors.Join(errs...)
 }
 
-// work brings one target as far as it will go now. Once the claim is asked for,
+// work brings one target as far as it will go now, when fewer than --max-in-flight of
+// the account are under way in this process. Once the claim is asked for,
 // neither it nor the record is given up when the process stops: a target left
 // running costs the next process a read.
-func (w *Targets) work(ctx context.Context, claim store.Claim) error {
-	leave, err := w.enter(ctx, claim.RolloutID)
+func (w *Targets) work(ctx context.Context, spec store.RolloutSpec, acc *Account, claim store.Claim) error {
+	leave, err := w.enter(ctx, acc.room)
 	if err != nil {
 		return err
 	}
@@ -126,40 +135,9 @@ func (w *Targets) work(ctx context.Context, claim store.Claim) error {
 	if err != nil || t == nil {
 		return err
 	}
-	_, err = finish(ctx, w.records, w.attempt(ctx, t))
+	_, err = finish(ctx, w.records, w.attempt(ctx, spec, acc, t))
 	return err
 }
-
-// enter waits until fewer than --max-in-flight targets of the account are under way
-// in this process.
-func (w *Targets) enter(ctx context.Context, rolloutID int64) (leave func(), err error) {
-	spec, err := w.specs.get(ctx, rolloutID)
-	if err != nil {
-		return nil, err
-	}
-	acc, err := w.accounts.Get(ctx, spec.AccountID)
-	if err != nil {
-		return nil, err
-	}
-	select {
-	case acc.room <- struct{}{}:
-	case <-w.leaving:
-		return nil, river.JobSnooze(0)
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-	select {
-	case <-w.leaving:
-		<-acc.room
-		return nil, river.JobSnooze(0)
-	default:
-		return func() { <-acc.room }, nil
-	}
-}
-
-// Leave has no further target begun: the jobs of those go to another process, or to
-// the next start.
-func (w *Targets) Leave() { close(w.leaving) }
 
 // finish hands an item over and waits for its group, whatever becomes of ctx.
 func finish[T, R any](ctx context.Context, b *batcher[T, R], item T) (R, error) {
@@ -168,22 +146,13 @@ func finish[T, R any](ctx context.Context, b *batcher[T, R], item T) (R, error) 
 	return b.do(ctx, item)
 }
 
-func (w *Targets) attempt(ctx context.Context, t *store.ClaimedTarget) store.TargetRecord {
+func (w *Targets) attempt(ctx context.Context, spec store.RolloutSpec, acc *Account, t *store.ClaimedTarget) store.TargetRecord {
 	ctx, cancel := context.WithTimeout(ctx, requestTime)
 	defer cancel()
-	spec, err := w.specs.get(ctx, t.RolloutID)
-	if err != nil {
-		spec.VerifyTimeout = store.DefaultVerifyTimeout
-		return newAttempt(t, spec, nil, w.lease).held(err)
-	}
-	acc, err := w.accounts.Get(ctx, spec.AccountID)
-	if err != nil {
-		return newAttempt(t, spec, nil, w.lease).held(err)
-	}
 	a := newAttempt(t, spec, acc, w.lease)
 	record := a.run(ctx)
 	if a.lastErr != nil && record.State == fleet.TargetFailed {
-		w.logger.LogAttrs(ctx, slog.LevelDebug, "target failed", slog.String("rollout", spec.Key), slog.Int64("seq", int64(t.Seq)),
+		w.logger.LogAttrs(ctx, slog.LevelDebug, "target failed", slog.String("rollout", spec.Key), slog.String("unit", t.UnitID),
 			slog.String("reason", string(record.Reason)), slog.Any("error", a.lastErr))
 	}
 	return record

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
+	"strings"
 	"time"
 
 	"fleetd/internal/apis"
@@ -25,6 +26,12 @@ type APIs interface {
 
 // recordTimeout bounds how long a write that was done waits to be logged.
 const recordTimeout = 5 * time.Second
+
+// writing is the context of a write to an API. It goes on when the client goes away:
+// a write that is broken off is a write in doubt.
+func writing(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
+}
 
 // record logs a write to an API that was done, or may have been, and returns err. A
 // write that the API refused is not logged. The log and the API share no transaction:
@@ -141,7 +148,10 @@ func spoken(e *remote.Error) []ProblemDetail {
 	}
 	said := []string{e.Detail}
 	if len(e.Violations) > 0 {
-		said = append([]string{e.Message}, e.Violations...)
+		said = e.Violations
+		if !strings.Contains(strings.Join(said, "\n"), e.Message) { // else it is the first of them
+			said = append([]string{e.Message}, said...)
+		}
 	}
 	var all []ProblemDetail
 	for _, words := range said {

@@ -109,6 +109,8 @@ func TestProblemsOfAPICalls(t *testing.T) {
 	wrong := said(400)
 	wrong.Message, wrong.Violations = "the manifest is wrong", []string{"no icon (A)", "no name"}
 	require.Equal(t, []ProblemDetail{{Message: "the manifest is wrong"}, {Message: "no icon (A)"}, {Message: "no name"}}, problemOf(t.Context(), wrong).Errors)
+	wrong.Message = "no name"
+	require.Equal(t, []ProblemDetail{{Message: "no icon (A)"}, {Message: "no name"}}, problemOf(t.Context(), wrong).Errors)
 	wrong = said(400)
 	wrong.HTML = true
 	require.Empty(t, problemOf(t.Context(), wrong).Errors, "a page is not what the API said")

@@ -23,6 +23,15 @@ var needs = map[string]fleet.Role{
 	"getCredential":         fleet.RoleViewer,
 	"setCredential":         fleet.RoleAdmin,
 	"deleteCredential":      fleet.RoleAdmin,
+	"listEvents":            fleet.RoleViewer,
+	"getEvent":              fleet.RoleViewer,
+	"getEventHook":          fleet.RoleViewer,
+	"setEventHook":          fleet.RoleAdmin,
+	"deleteEventHook":       fleet.RoleAdmin,
+	"createEventRule":       fleet.RoleOperator,
+	"listEventRules":        fleet.RoleViewer,
+	"getEventRule":          fleet.RoleViewer,
+	"deleteEventRule":       fleet.RoleOperator,
 	"listSkills":            fleet.RoleViewer,
 	"createSkill":           fleet.RoleOperator,
 	"deleteSkill":           fleet.RoleAdmin,
@@ -86,6 +95,7 @@ var needs = map[string]fleet.Role{
 	"deleteSubscription":    fleet.RoleOperator,
 	"checkSkill":            fleet.RoleViewer,
 	"listSkillChecks":       fleet.RoleViewer,
+	"unignoreDrift":         fleet.RoleOperator,
 }
 
 func TestEveryOperationAsksForItsRole(t *testing.T) {

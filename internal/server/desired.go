@@ -1,10 +1,12 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"log/slog"
 	"net/http"
+	"slices"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -21,7 +23,15 @@ type DesiredStore interface {
 	SetDesired(ctx context.Context, p store.DesiredSetParams, by fleet.Actor, once store.Idempotency) (store.DesiredPlan, bool, error)
 	PlanDesired(ctx context.Context, p store.DesiredApplyParams) (store.DesiredPlan, error)
 	ApplyDesired(ctx context.Context, p store.DesiredApplyParams, by fleet.Actor, once store.Idempotency) (store.DesiredPlan, bool, error)
+	NewSkills(ctx context.Context, account string, skillIDs []string) ([]string, error)
 	AdoptDesired(ctx context.Context, p store.DesiredAdoptParams, by fleet.Actor, once store.Idempotency) (store.DesiredPlan, bool, error)
+}
+
+// SkillCatalog tells which skills there are that fleetd has not met yet, as the skill
+// manifest API does for an account with a developer credential.
+type SkillCatalog interface {
+	// ExistingSkills lists those of some skills that are known to exist.
+	ExistingSkills(ctx context.Context, account string, skillIDs []string) ([]string, error)
 }
 
 const yamlType = "application/yaml"
@@ -47,6 +57,7 @@ type desiredSetRequest struct {
 	State    string   `json:"state" enum:"development,certification,live,disabled" doc:"The stage it should be enabled at, or disabled."`
 	Selector string   `json:"selector,omitempty" doc:"Which units: all, or key=value, key!=value, key in (a,b), has(key), with commas between."`
 	UnitIDs  []string `json:"unit_ids,omitempty" doc:"The units by ID; instead of selector."`
+	AllowNew []string `json:"allow_new_skills,omitempty" doc:"Skills that may be new to the account; all: every one. Others must have been met there: seen on a home, desired, or in a rollout."`
 	DryRun   bool     `json:"dry_run,omitempty" doc:"Show what would change, and change nothing."`
 	Expect   string   `json:"expect,omitempty" doc:"The fingerprint of the plan that was agreed to: when anything else would change, nothing does."`
 	Reason   string   `json:"reason,omitempty" doc:"Why, for the log."`
@@ -69,6 +80,7 @@ type desiredApplyRequest struct {
 	Document   document.Document `json:"document" doc:"What should be where: fleet.yaml as JSON. It is the whole desired state of the account."`
 	DryRun     bool              `json:"dry_run,omitempty" doc:"Show what would change, and change nothing."`
 	AllowEmpty bool              `json:"allow_empty,omitempty" doc:"Also take away more than half of what is desired, or all of it."`
+	AllowNew   []string          `json:"allow_new_skills,omitempty" doc:"Skills that may be new to the account; all: every one. Others must have been met there: seen on a home, desired, or in a rollout."`
 	Expect     string            `json:"expect,omitempty" doc:"The fingerprint of the plan that was agreed to: when anything else would change, nothing does."`
 	Reason     string            `json:"reason,omitempty" doc:"Why, for the log."`
 }
@@ -127,6 +139,7 @@ func (s *server) registerDesired() {
 		id: "applyDesired", method: http.MethodPost, path: "/desired/apply", tag: tag, role: fleet.RoleOperator, timeout: rolloutTimeout,
 		summary: "Make a document the whole desired state of an account",
 		text: "What the document does not name is desired no more. All or nothing; errors name the lines of the file. " +
+			"A skill that the account never met is refused unless allow_new_skills has it. " +
 			"One that would take away more than half of what is desired is refused with the code conflict unless allow_empty.",
 	}, s.applyDesired)
 	register(s, operation{
@@ -220,6 +233,10 @@ func (s *server) setDesired(ctx context.Context, in *struct {
 		Account: request.Account, Selector: request.Selector, UnitIDs: request.UnitIDs, SkillID: request.SkillID,
 		State: fleet.DesiredState(request.State), DryRun: request.DryRun, Expect: request.Expect, Reason: request.Reason,
 	}
+	var err error
+	if p.AllowNew, err = s.allowNew(ctx, p.Account, request.AllowNew, []string{p.SkillID}); err != nil {
+		return nil, err
+	}
 	request.UnitIDs = nil
 	once, err := in.idempotency("setDesired", request, units(p.UnitIDs))
 	if err != nil {
@@ -240,6 +257,16 @@ func (s *server) applyDesired(ctx context.Context, in *struct {
 	}
 	p := store.DesiredApplyParams{
 		Account: request.Account, Document: request.Document, AllowEmpty: request.AllowEmpty, Expect: request.Expect, Reason: request.Reason,
+	}
+	var named []string
+	for _, e := range p.Document.Entries {
+		for _, skill := range e.Skills {
+			named = append(named, skill.SkillID)
+		}
+	}
+	var err error
+	if p.AllowNew, err = s.allowNew(ctx, cmp.Or(p.Account, p.Document.Account), request.AllowNew, named); err != nil {
+		return nil, err
 	}
 	if request.DryRun {
 		plan, err := s.cfg.Desired.PlanDesired(ctx, p)
@@ -267,6 +294,24 @@ func (s *server) adoptDesired(ctx context.Context, in *struct {
 		return nil, err
 	}
 	return desiredAnswer(s.cfg.Desired.AdoptDesired(ctx, p, actor(ctx), once))
+}
+
+// allowNew adds to the skills that may be new to an account those that exist, where
+// somebody can tell. It asks between transactions, and for no skill that was met.
+func (s *server) allowNew(ctx context.Context, account string, allowed, named []string) ([]string, error) {
+	if s.cfg.Catalog == nil || account == "" {
+		return allowed, nil
+	}
+	unmet, err := s.cfg.Desired.NewSkills(ctx, account, named)
+	if err != nil || len(unmet) == 0 {
+		return allowed, err
+	}
+	exist, err := s.cfg.Catalog.ExistingSkills(ctx, account, unmet)
+	if err != nil { // It cannot tell, so the person has to.
+		s.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "skills not looked up", slog.String("account", account), slog.Any("error", err))
+		return allowed, nil
+	}
+	return append(slices.Clone(allowed), exist...), nil
 }
 
 func desiredAnswer(plan store.DesiredPlan, again bool, err error) (*desiredPlanOut, error) {

@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -77,4 +78,39 @@ func TestDesiredListsRefuseForeignCursors(t *testing.T) {
 		require.Equal(t, http.StatusUnprocessableEntity, a.status)
 		require.Contains(t, a.body, "not a next_cursor of this list")
 	}
+}
+
+// Skills that fleetd has not met are looked up where somebody can tell; where nobody
+// can, the person has to say that they are new.
+func TestNewSkillsAreLookedUp(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.call(t, "admin", http.MethodPost, "/api/v1/accounts", strings.NewReader(`{"name":"acme","client_id":"c","client_secret":"s","refresh_token":"r"}`))
+	f.call(t, "operator", http.MethodPost, "/api/v1/accounts/acme/units/import", strings.NewReader("unit_id,property\nu1,oak\n"), "Content-Type", "text/csv")
+	var asked [][]string
+	down := errors.New("the API is away")
+	f.exist = func(account string, ids []string) ([]string, error) {
+		require.Equal(t, "acme", account)
+		if asked = append(asked, ids); len(asked) == 1 {
+			return nil, down
+		}
+		return []string{"a"}, nil
+	}
+	const set = `{"account":"acme","skill_id":"a","state":"live","selector":"all"}`
+	apply := func(second string) string {
+		return `{"document":{"version":1,"account":"acme","desired":[{"select":"all","skills":[{"skill_id":"a","state":"live"},{"skill_id":"` + second + `","state":"live"}]}]}}`
+	}
+
+	a := f.call(t, "operator", http.MethodPost, "/api/v1/desired", strings.NewReader(set))
+	require.Equal(t, http.StatusUnprocessableEntity, a.status)
+	require.Contains(t, a.body, "never met the skill a")
+	require.Contains(t, f.log.String(), down.Error())
+	a = f.call(t, "operator", http.MethodPost, "/api/v1/desired/apply", strings.NewReader(apply("b")))
+	require.Equal(t, http.StatusUnprocessableEntity, a.status)
+	require.NotContains(t, a.body, "never met the skill a")
+	require.Contains(t, a.body, "never met the skill b")
+	require.Equal(t, http.StatusOK, f.call(t, "operator", http.MethodPost, "/api/v1/desired", strings.NewReader(set)).status)
+	require.Equal(t, [][]string{{"a"}, {"a", "b"}, {"a"}}, asked)
+	require.Equal(t, http.StatusOK, f.call(t, "operator", http.MethodPost, "/api/v1/desired", strings.NewReader(set)).status)
+	require.Len(t, asked, 3, "what was met is not asked about")
 }

@@ -17,6 +17,7 @@ type DriftStore interface {
 	IgnoreDrift(ctx context.Context, p store.IgnoreParams, by fleet.Actor) (store.DriftIgnoring, error)
 	RepairChanges(ctx context.Context, p store.RepairParams) ([]store.RepairChange, error)
 	RepairMade(ctx context.Context, by fleet.Actor, once store.Idempotency) (bool, error)
+	UnignoreDrift(ctx context.Context, p store.UnignoreParams, by fleet.Actor) (store.DriftUnignoring, error)
 	PlanRepair(ctx context.Context, p store.RepairParams) (store.Repair, error)
 	RepairDrift(ctx context.Context, p store.RepairParams, by fleet.Actor, once store.Idempotency) (store.Repair, bool, error)
 }
@@ -66,35 +67,30 @@ type ignoreBody struct {
 	Reason  string    `json:"reason" minLength:"1" maxLength:"1000" doc:"Why they are no concern."`
 }
 
-// repairBody is the body of repairDrift. The guardrails are those of a rollout.
-type repairBody struct {
+// unignoreBody is the body of unignoreDrift.
+type unignoreBody struct {
 	DriftSelection
 
-	DryRun            bool       `json:"dry_run,omitempty" doc:"Show the plans; create nothing."`
-	Canary            int        `json:"canary,omitempty" minimum:"0" doc:"As of a rollout, and of each that is made; so are all that follow."`
-	Waves             []string   `json:"waves,omitempty"`
-	Soak              string     `json:"soak,omitempty"`
-	MaxFailures       string     `json:"max_failures,omitempty"`
-	Window            string     `json:"window,omitempty"`
-	Timezone          string     `json:"timezone,omitempty"`
-	StartAt           *time.Time `json:"start_at,omitempty"`
-	VerifyTimeout     string     `json:"verify_timeout,omitempty"`
-	ObservationMaxAge string     `json:"observation_max_age,omitempty"`
-	Weight            int        `json:"weight,omitempty" minimum:"1"`
-	Paused            bool       `json:"paused,omitempty"`
-	Force             bool       `json:"force,omitempty"`
-	Reason            string     `json:"reason,omitempty" maxLength:"1000"`
+	Reason string `json:"reason,omitempty" maxLength:"1000" doc:"Why they count again, for the log."`
+}
+
+// repairBody is the body of repairDrift. The guardrails are those of each rollout that
+// is made.
+type repairBody struct {
+	DriftSelection
+	Guardrails
+	ObservationAge
+
+	DryRun bool `json:"dry_run,omitempty" doc:"Show the plans; create nothing."`
+	Force  bool `json:"force,omitempty" doc:"Make them in spite of failed checks; needs a reason."`
 }
 
 func (b *repairBody) params() (store.RepairParams, error) {
 	p := store.RepairParams{Filter: b.filter()}
-	how := rolloutRequest{
-		Canary: b.Canary, Waves: b.Waves, Soak: b.Soak, MaxFailures: b.MaxFailures, Window: b.Window, Timezone: b.Timezone,
-		StartAt: b.StartAt, VerifyTimeout: b.VerifyTimeout, ObservationMaxAge: b.ObservationMaxAge, Weight: b.Weight, Reason: b.Reason,
-	}
 	var err error
-	p.Guardrails, err = how.guardrails()
-	p.Guardrails.Paused = b.Paused
+	if p.Guardrails, err = b.Guardrails.params(); err == nil {
+		err = b.set(&p.Guardrails)
+	}
 	return p, err
 }
 
@@ -103,6 +99,8 @@ type driftListOut struct{ Body *list[store.Drift] }
 type driftSummaryOut struct{ Body store.DriftSummary }
 
 type driftIgnoringOut struct{ Body store.DriftIgnoring }
+
+type driftUnignoringOut struct{ Body store.DriftUnignoring }
 
 type repairOut struct {
 	Replay
@@ -127,6 +125,11 @@ func (s *server) registerDrift() {
 		summary: "Leave findings out of account until a time to come",
 		text:    "They stay on record, with who said so and why, and count again when the time has passed. Findings that match nothing are an error.",
 	}, s.ignoreDrift)
+	register(s, operation{
+		id: "unignoreDrift", method: http.MethodPost, path: "/drift/unignore", tag: tag, role: fleet.RoleOperator,
+		summary: "Have ignored findings count again now",
+		text:    "Those of the selection that are ignored; others stay as they are. When none is, that is an error.",
+	}, s.unignoreDrift)
 	register(s, operation{
 		id: "repairDrift", method: http.MethodPost, path: "/drift/repair", tag: tag, role: fleet.RoleOperator, timeout: rolloutTimeout,
 		summary: "Make the rollouts that put findings right, or show their plans",
@@ -177,6 +180,15 @@ func (s *server) ignoreDrift(ctx context.Context, in *struct{ Body ignoreBody })
 		return nil, err
 	}
 	return &driftIgnoringOut{Body: ignoring}, nil
+}
+
+func (s *server) unignoreDrift(ctx context.Context, in *struct{ Body unignoreBody }) (*driftUnignoringOut, error) {
+	p := store.UnignoreParams{Filter: in.Body.filter(), Reason: in.Body.Reason}
+	unignoring, err := s.cfg.Drift.UnignoreDrift(ctx, p, actor(ctx))
+	if err != nil {
+		return nil, err
+	}
+	return &driftUnignoringOut{Body: unignoring}, nil
 }
 
 func (s *server) repairDrift(ctx context.Context, in *struct {

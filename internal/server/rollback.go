@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"net/http"
-	"time"
 
 	"fleetd/internal/fleet"
 	"fleetd/internal/preflight"
@@ -13,29 +12,16 @@ import (
 // rollbackBody is the body of planRollback and rollbackRollout: the guardrails of the
 // rollout that takes another back.
 type rollbackBody struct {
-	Canary          int        `json:"canary,omitempty" minimum:"0" doc:"As of a rollout; so are all that follow."`
-	Waves           []string   `json:"waves,omitempty"`
-	Soak            string     `json:"soak,omitempty"`
-	MaxFailures     string     `json:"max_failures,omitempty"`
-	Window          string     `json:"window,omitempty"`
-	Timezone        string     `json:"timezone,omitempty"`
-	StartAt         *time.Time `json:"start_at,omitempty"`
-	VerifyTimeout   string     `json:"verify_timeout,omitempty"`
-	IncludeOccupied bool       `json:"include_occupied,omitempty"`
-	Weight          int        `json:"weight,omitempty" minimum:"1"`
-	Paused          bool       `json:"paused,omitempty"`
-	Reason          string     `json:"reason,omitempty" maxLength:"1000"`
+	Guardrails
+
+	IncludeOccupied bool `json:"include_occupied,omitempty" doc:"Write to occupied and linked homes as well."`
 }
 
 func (b *rollbackBody) params(id string) (store.RolloutParams, error) {
 	if b == nil {
 		b = &rollbackBody{}
 	}
-	how := rolloutRequest{
-		Canary: b.Canary, Waves: b.Waves, Soak: b.Soak, MaxFailures: b.MaxFailures, Window: b.Window, Timezone: b.Timezone,
-		StartAt: b.StartAt, VerifyTimeout: b.VerifyTimeout, IncludeOccupied: b.IncludeOccupied, Weight: b.Weight, Reason: b.Reason,
-	}
-	p, err := how.guardrails()
+	p, err := b.Guardrails.params()
 	p.RollbackOf, p.IncludeOccupied = id, b.IncludeOccupied
 	return p, err
 }
@@ -89,7 +75,6 @@ func (s *server) rollbackRollout(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	p.Paused = in.Body != nil && in.Body.Paused
 	return s.create(ctx, p, once, func() ([]preflight.Report, error) { return s.preflightRollback(ctx, in.ID) })
 }
 

@@ -19,7 +19,7 @@ func TestDecodeRolloutTakesUnitsOneByOne(t *testing.T) {
 	err := decodeRollout(strings.NewReader(`{"unit_ids":["u1","u\u0032"],"account":"acme","waves":["10%"]}`), &got)
 
 	require.NoError(t, err)
-	require.Equal(t, rolloutRequest{Account: "acme", UnitIDs: []string{"u1", "u2"}, Waves: []string{"10%"}}, got)
+	require.Equal(t, rolloutRequest{Account: "acme", UnitIDs: []string{"u1", "u2"}, Guardrails: Guardrails{Waves: []string{"10%"}}}, got)
 }
 
 func TestDecodeRolloutRefuses(t *testing.T) {
@@ -68,8 +68,9 @@ func TestAMillionUnitsAreHeldOnce(t *testing.T) {
 
 	runtime.ReadMemStats(&after)
 	require.Len(t, got.UnitIDs, n+1)
-	bytes := uint64(n) * 150
-	require.Less(t, after.HeapSys-before.HeapSys, 4*bytes)
+	// The heap may have shrunk meanwhile, of what other tests held.
+	const bytes = n * 150
+	require.Less(t, int64(after.HeapSys)-int64(before.HeapSys), int64(4*bytes))
 }
 
 func FuzzDecodeRollout(f *testing.F) {

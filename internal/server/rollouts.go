@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 	"slices"
-	"time"
 
 	"fleetd/internal/fleet"
 	"fleetd/internal/preflight"
@@ -28,26 +27,17 @@ type RolloutStore interface {
 // rolloutRequest is what RolloutBody holds. Its tags are for the OpenAPI document:
 // params does the checking, because huma does not see the body.
 type rolloutRequest struct {
-	Account           string     `json:"account" doc:"The account to work for."`
-	Action            string     `json:"action" enum:"enable,disable"`
-	SkillID           string     `json:"skill_id" doc:"The skill to enable or disable."`
-	Stage             string     `json:"stage,omitempty" enum:"development,certification,live" doc:"live when not given."`
-	Selector          string     `json:"selector,omitempty" doc:"Which units: all, or key=value, key!=value, key in (a,b), has(key), with commas between."`
-	UnitIDs           []string   `json:"unit_ids,omitempty" doc:"The units by ID, in this order; instead of selector."`
-	Canary            int        `json:"canary,omitempty" minimum:"0" doc:"How many units go before all others."`
-	Waves             []string   `json:"waves,omitempty" doc:"The size of each wave after the canary: 50 or 10%. What is left is the last wave."`
-	Soak              string     `json:"soak,omitempty" doc:"How long to wait after each wave: 10m."`
-	MaxFailures       string     `json:"max_failures,omitempty" doc:"How many failures are borne before the rollout halts: 10 or 2%. 2% when not given."`
-	Window            string     `json:"window,omitempty" doc:"When writes may leave, in local time: 22:00-06:00."`
-	Timezone          string     `json:"timezone,omitempty" doc:"Of window, an IANA name; each property's own when not given."`
-	StartAt           *time.Time `json:"start_at,omitempty" doc:"Not before then."`
-	VerifyTimeout     string     `json:"verify_timeout,omitempty" doc:"How long a write may take to show: 10m when not given."`
-	IncludeOccupied   bool       `json:"include_occupied,omitempty" doc:"Write to occupied and linked homes as well."`
-	ObservationMaxAge string     `json:"observation_max_age,omitempty" doc:"How old a known state may be before it is read again: 24h when not given; any: never read before writing."`
-	Weight            int        `json:"weight,omitempty" minimum:"1" doc:"The share of the budget beside other rollouts; 1 when not given."`
-	Paused            bool       `json:"paused,omitempty" doc:"Make it paused: nothing is released until it is resumed."`
-	Force             bool       `json:"force,omitempty" doc:"Make it in spite of failed checks; needs a reason."`
-	Reason            string     `json:"reason,omitempty" doc:"Why, for the log."`
+	Account  string   `json:"account" doc:"The account to work for."`
+	Action   string   `json:"action" enum:"enable,disable"`
+	SkillID  string   `json:"skill_id" doc:"The skill to enable or disable."`
+	Stage    string   `json:"stage,omitempty" enum:"development,certification,live" doc:"live when not given."`
+	Selector string   `json:"selector,omitempty" doc:"Which units: all, or key=value, key!=value, key in (a,b), has(key), with commas between."`
+	UnitIDs  []string `json:"unit_ids,omitempty" doc:"The units by ID, in this order; instead of selector."`
+	Guardrails
+	ObservationAge
+
+	IncludeOccupied bool `json:"include_occupied,omitempty" doc:"Write to occupied and linked homes as well."`
+	Force           bool `json:"force,omitempty" doc:"Make it in spite of failed checks; needs a reason."`
 }
 
 // RolloutID is the rollout in the path.
@@ -122,9 +112,13 @@ func (s *server) registerRollouts() {
 
 // params checks what the types of JSON do not say and makes the store's input.
 func (r *rolloutRequest) params() (store.RolloutParams, error) {
-	p, err := r.guardrails()
+	p, err := r.Guardrails.params()
+	if err == nil {
+		err = r.set(&p)
+	}
+	p.IncludeOccupied = r.IncludeOccupied
 	p.Account, p.Action, p.SkillID, p.Stage = r.Account, fleet.Action(r.Action), r.SkillID, fleet.Stage(r.Stage)
-	p.Selector, p.UnitIDs, p.Paused = r.Selector, r.UnitIDs, r.Paused
+	p.Selector, p.UnitIDs = r.Selector, r.UnitIDs
 	switch {
 	case p.Account == "":
 		return p, fleet.Invalidf("account", "name the account to work for")
@@ -142,45 +136,6 @@ func (r *rolloutRequest) params() (store.RolloutParams, error) {
 	}
 	if !slices.Contains(fleet.Stages(), p.Stage) {
 		return p, fleet.Invalidf("stage", "%q is not a stage; use development, certification or live", cut(r.Stage))
-	}
-	return p, err
-}
-
-// guardrails is that part of params that says how, and not what nor where.
-func (r *rolloutRequest) guardrails() (store.RolloutParams, error) {
-	p := store.RolloutParams{
-		Canary: r.Canary, Waves: r.Waves, MaxFailures: r.MaxFailures,
-		Window: r.Window, Timezone: r.Timezone, IncludeOccupied: r.IncludeOccupied, Weight: r.Weight, Reason: r.Reason,
-	}
-	switch {
-	case p.Canary < 0:
-		return p, fleet.Invalidf("canary", "the canary must be 0 or more units, and %d is not", p.Canary)
-	case p.Weight < 0:
-		return p, fleet.Invalidf("weight", "the weight must be 1 or more, and %d is not", p.Weight)
-	case len(p.Reason) > maxReason:
-		return p, fleet.Invalidf("reason", "the reason is longer than %d characters", maxReason)
-	}
-	if r.StartAt != nil {
-		p.StartAt = *r.StartAt
-	}
-	var err error
-	if p.Soak, err = duration("soak", r.Soak); err != nil {
-		return p, err
-	}
-	if p.VerifyTimeout, err = duration("verify_timeout", r.VerifyTimeout); err != nil {
-		return p, err
-	}
-	if r.VerifyTimeout != "" && p.VerifyTimeout == 0 {
-		return p, fleet.Invalidf("verify_timeout", "a write needs time to show; give more than 0")
-	}
-	if r.ObservationMaxAge == "any" {
-		p.ObservationAny = true
-		return p, nil
-	}
-	p.ObservationMaxAge, err = duration("observation_max_age", r.ObservationMaxAge)
-	if err == nil && r.ObservationMaxAge != "" && p.ObservationMaxAge == 0 {
-		// Zero means the default to the store; the shortest age there is reads always.
-		p.ObservationMaxAge = time.Nanosecond
 	}
 	return p, err
 }

@@ -45,6 +45,8 @@ type Config struct {
 	// Ready says whether requests can be served now: the database answers and its
 	// schema is this program's. Nil: always ready.
 	Ready func(context.Context) error
+	// Catalog tells of skills that fleetd has not met yet; nil: nobody can tell.
+	Catalog SkillCatalog
 	// AuditDefault is the schedule of accounts that have none of their own.
 	AuditDefault store.AuditDefault
 	// Version is what /api/v1/version says.

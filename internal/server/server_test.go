@@ -42,6 +42,7 @@ type fixture struct {
 
 	developer *apis.Developer // nil: the account has no such credential
 	customer  *apis.Customer
+	exist     func(account string, skillIDs []string) ([]string, error)
 }
 
 // syncBuffer is a log that a test may read while requests write.
@@ -146,6 +147,16 @@ func (believer) Verify(_ context.Context, d sns.Delivery) (sns.Message, error) {
 
 func (believer) Confirm(context.Context, sns.Message) error { return nil }
 
+// catalog knows the skills that a test says exist.
+type catalog struct{ *fixture }
+
+func (c catalog) ExistingSkills(_ context.Context, account string, skillIDs []string) ([]string, error) {
+	if c.exist == nil {
+		return nil, nil
+	}
+	return c.exist(account, skillIDs)
+}
+
 func newFixture(t *testing.T) *fixture {
 	t.Helper()
 	pool := pgtest.Pool(t)
@@ -181,7 +192,7 @@ func newFixture(t *testing.T) *fixture {
 			}
 			return f.store.Ping(ctx)
 		},
-		Version: "v1.2.3",
+		Version: "v1.2.3", Catalog: catalog{f},
 	})
 	require.NoError(t, err)
 	s := httptest.NewUnstartedServer(handler)

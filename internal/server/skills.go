@@ -146,6 +146,8 @@ func (s *server) createSkill(ctx context.Context, in *struct {
 	Body skillCreate
 },
 ) (*skillCreatedOut, error) {
+	ctx, cancel := writing(ctx)
+	defer cancel()
 	dev, err := s.cfg.APIs.Developer(ctx, in.Name)
 	if err != nil {
 		return nil, err
@@ -211,6 +213,8 @@ func (s *server) updateManifest(ctx context.Context, in *struct {
 	Body manifestUpdate
 },
 ) (*skillAcceptedOut, error) {
+	ctx, cancel := writing(ctx)
+	defer cancel()
 	dev, err := s.cfg.APIs.Developer(ctx, in.Name)
 	if err != nil {
 		return nil, err
@@ -273,6 +277,8 @@ func (s *server) deleteSkill(ctx context.Context, in *struct {
 	Reason string `query:"reason" maxLength:"1000" doc:"Why, for the log."`
 },
 ) (*struct{}, error) {
+	ctx, cancel := writing(ctx)
+	defer cancel()
 	dev, err := s.cfg.APIs.Developer(ctx, in.Name)
 	if err != nil {
 		return nil, err

@@ -71,7 +71,7 @@ func (s *server) registerUnits() {
 	}, s.exportUnits)
 	register(s, operation{
 		id: "getUnit", method: http.MethodGet, path: "/units/{unit_id}", tag: tag, role: fleet.RoleViewer,
-		summary: "Show a unit, what was seen on it and its latest rollouts",
+		summary: "Show a unit, what should be and what was seen on it, and its latest rollouts",
 	}, s.getUnit)
 }
 

@@ -251,3 +251,30 @@ func TestAResetTakesSkillsAwayAndReplaysTheirIDs(t *testing.T) {
 	require.Equal(t, "SUCCEEDED", c.status(skillID, "").Manifest.LastUpdateRequest.Status)
 	require.Equal(t, first, c.create("First"))
 }
+
+func TestABuildEndsWithItsSkill(t *testing.T) {
+	t.Parallel()
+	for name, end := range map[string]func(c *client, skill string){
+		"deleted": func(c *client, skill string) {
+			require.Equal(c.t, http.StatusNoContent, c.do("DELETE", "/v1/skills/"+skill, "").Code)
+		},
+		"reset": func(c *client, _ string) {
+			c.sim.Reset(false)
+			c.subscription("AlexaDevelopmentEvent.All")
+		},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			c := newDeveloper(t, simulator.Config{BuildDelay: time.Minute})
+			c.subscription("AlexaDevelopmentEvent.All")
+			end(c, c.create("First"))
+			time.Sleep(2 * time.Minute)
+			synctest.Wait()
+			require.Empty(t, c.sim.Events(0), name)
+			skill := c.create("Second")
+			time.Sleep(2 * time.Minute)
+			synctest.Wait()
+			require.Len(t, c.sim.Events(0), 1, name)
+			require.Equal(t, "SUCCEEDED", c.status(skill, "").Manifest.LastUpdateRequest.Status)
+		})
+	}
+}

@@ -141,7 +141,6 @@ type newFinding struct {
 	Key          string           `json:"key"`
 	AccountID    int64            `json:"account_id"`
 	UnitID       int64            `json:"unit_id"`
-	Property     string           `json:"property"`
 	SkillID      int32            `json:"skill_id"`
 	Kind         fleet.DriftKind  `json:"kind"`
 	DesiredStage *string          `json:"desired_stage"`
@@ -217,7 +216,7 @@ func (g *auditGroup) finding(u *unitWork, d drift.Difference, known records, res
 	e.SkillWithdrawn = d.Kind == fleet.DriftMissing && !gone.IsZero() && gone.After(e.LastGood)
 
 	f := newFinding{
-		Key: newKey("dr-", 12), AccountID: u.audit.row.AccountID, UnitID: u.Unit, Property: u.facts.Property, SkillID: skill,
+		Key: newKey("dr-", 12), AccountID: u.audit.row.AccountID, UnitID: u.Unit, SkillID: skill,
 		Kind: d.Kind, Status: d.Observed.Status, Stage: d.Observed.Stage, AccountLink: d.Observed.AccountLink,
 		FirstSeenAt: u.Began, LastGoodAt: timeOrNil(e.LastGood), OpenedBy: u.AuditID,
 	}

@@ -36,7 +36,8 @@ func (l *listener) TraceQueryStart(ctx context.Context, _ *pgx.Conn, q pgx.Trace
 func (l *listener) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
 
 // What an audit asks for a group of units grows neither with the fleet, nor with the
-// skills on other homes, nor with the rollouts of years past.
+// skills on other homes, nor with the rollouts and audits of years past; nor does what is
+// asked about a unit, about a skill that may be new, or by a scrape.
 func TestAuditsWalkNoFleet(t *testing.T) {
 	t.Parallel()
 	const units, group = 40_000, 100
@@ -52,6 +53,13 @@ func TestAuditsWalkNoFleet(t *testing.T) {
 			SELECT units.id, skills.id, 'live', 1, now() - interval '1 year' FROM units, skills`,
 		`INSERT INTO observed (unit_id, skill_id, status, stage, observed_at, changed_at)
 			SELECT unit_id, skill_id, 'ENABLED', 'live', now() - interval '1 day', now() - interval '1 day' FROM desired`,
+		`INSERT INTO skills (skill_id) VALUES ('skill-5')`, // seen, and that is all
+		`INSERT INTO observed (unit_id, skill_id, status, stage, observed_at, changed_at)
+			SELECT units.id, skills.id, 'ENABLED', 'live', now() - interval '1 day', now() - interval '1 day'
+			FROM units, skills WHERE skills.skill_id = 'skill-5'`,
+		`INSERT INTO audits (key, account_id, state, selector, units, n_in_sync, created_by, ended_at)
+			SELECT 'au-' || n, 1, 'succeeded', CASE WHEN n % 2 = 0 THEN 'all' ELSE 'unit=home-1' END, 1, 1, 'x', now() - n * interval '1 day'
+			FROM generate_series(1, 3000) AS n`,
 		`INSERT INTO unit_sights (unit_id, account_id, seen_at, audit_id, audited_at, result)
 			SELECT id, 1, now() - interval '1 day', 0, now() - interval '1 day', 'in_sync' FROM units`,
 		`INSERT INTO rollouts (key, account_id, action, skill_id, stage, state, selector, targets, wave_ends, max_failures, verify_timeout_ms,
@@ -107,12 +115,22 @@ func TestAuditsWalkNoFleet(t *testing.T) {
 	_, err = w.DueSlots(t.Context(), time.Now(), store.AuditDefault{Cron: "0 2 * * *"})
 	require.NoError(t, err)
 
+	_, err = w.Metrics(t.Context())
+	require.NoError(t, err)
+	unit, err := w.Unit(t.Context(), "home-777", "acme")
+	require.NoError(t, err)
+	require.Len(t, unit.Desired, 4)
+	unmet, err := w.NewSkills(t.Context(), "acme", []string{"skill-1", "skill-6", "skill-5"})
+	require.NoError(t, err)
+	require.Equal(t, []string{"skill-6"}, unmet)
+
 	// Four hundred look-ups by key are the most that any of them needs.
 	const most = 3000
 	for _, name := range []string{
 		"AuditUnitLoad", "AuditUnitFacts", "AuditUnitDesired", "AuditUnitObserved", "AuditUnitFindings", "AuditRollouts", "AuditUnitTargets",
 		"AuditLastTargets", "AuditSkillGone", "AuditRecordSights", "AuditRecordObserved", "AuditDriftResolve", "AuditDriftOpen",
 		"AuditChunks", "AuditUnanswered", "AuditUnitsOdd", "AuditUnitsOf", "AuditSlots",
+		"AuditLastEnded", "UnitDesired", "UnitObserved", "UnitRollouts", "SkillsMet", "SkillMetOnUnit",
 	} {
 		var statement pgx.TraceQueryStartData
 		for line, q := range heard.got {
@@ -123,6 +141,9 @@ func TestAuditsWalkNoFleet(t *testing.T) {
 		require.NotEmpty(t, statement.SQL, "%s was not asked", name)
 		blocks, plan := explainedIn(t, pool, statement)
 		require.Less(t, blocks, most, "%s:\n%s", name, plan)
+		if name == "SkillMetOnUnit" {
+			continue // it walks the units, but only as far as the first that has it
+		}
 		for _, table := range []string{"units", "targets", "desired", "observed", "unit_sights", "drifts"} {
 			require.NotContains(t, plan, "Seq Scan on "+table+" ", name)
 		}

@@ -118,7 +118,7 @@ func TestDesiredChangesInFlight(t *testing.T) {
 	loaded, err := w.LoadAuditUnits(t.Context(), w.take())
 	require.NoError(t, err)
 	_, _, err = w.SetDesired(t.Context(), store.DesiredSetParams{
-		Account: "acme", Selector: "all", SkillID: testSkill, State: "disabled",
+		AllowNew: anySkill, Account: "acme", Selector: "all", SkillID: testSkill, State: "disabled",
 	}, w.by, store.Idempotency{})
 	require.NoError(t, err)
 	var sights []store.AuditSight
@@ -209,7 +209,7 @@ func TestCauses(t *testing.T) {
 				w.run(t, every(sight{"other": on}))
 				w.exec(t, "DELETE FROM desired WHERE skill_id = (SELECT id FROM skills WHERE skill_id = $1)", testSkill)
 				w.exec(t, "DELETE FROM drifts")
-				_, _, err := w.SetDesired(t.Context(), store.DesiredSetParams{Account: "acme", Selector: "all", SkillID: testSkill, State: "live"}, w.by, store.Idempotency{})
+				_, _, err := w.SetDesired(t.Context(), store.DesiredSetParams{AllowNew: anySkill, Account: "acme", Selector: "all", SkillID: testSkill, State: "live"}, w.by, store.Idempotency{})
 				require.NoError(t, err)
 			},
 			shown: sight{"other": on}, cause: fleet.CauseDesiredChanged, says: "by set",

@@ -44,7 +44,7 @@ func newNight(t *testing.T, n int) *night {
 func (w *night) want(t *testing.T, skill, state string) {
 	t.Helper()
 	_, _, err := w.SetDesired(t.Context(), store.DesiredSetParams{
-		Account: "acme", Selector: "all", SkillID: skill, State: fleet.DesiredState(state),
+		AllowNew: anySkill, Account: "acme", Selector: "all", SkillID: skill, State: fleet.DesiredState(state),
 	}, w.by, store.Idempotency{})
 	require.NoError(t, err)
 	w.exec(t, "UPDATE desired SET changed_at = now() - interval '1 day' WHERE skill_id = (SELECT id FROM skills WHERE skill_id = $1)", skill)

@@ -10,7 +10,8 @@ import (
 	"fleetd/internal/store/db"
 )
 
-// loadFacts reads the units, and drops those that have their answer by now.
+// loadFacts reads the units, and drops those that have their answer by now. Whatever
+// was seen of one that is removed by now, it is no home of the account any more.
 func (g *auditGroup) loadFacts(ctx context.Context) error {
 	if len(g.units) == 0 {
 		return nil
@@ -26,6 +27,9 @@ func (g *auditGroup) loadFacts(ctx context.Context) error {
 	g.units = slices.DeleteFunc(g.units, func(u *unitWork) bool {
 		var there bool
 		u.facts, there = facts[u.Unit]
+		if u.facts.Removed {
+			u.Whole, u.Seen, u.Reason = false, nil, fleet.UnknownUnitNotFound
+		}
 		return !there || deref(u.facts.AuditID) == u.AuditID
 	})
 	return nil

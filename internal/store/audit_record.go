@@ -287,6 +287,15 @@ func (g *auditGroup) open(ctx context.Context, findings []newFinding) error {
 	if len(findings) == 0 {
 		return nil
 	}
+	accounts := make([]int64, len(findings))
+	for i, f := range findings {
+		accounts[i] = f.AccountID
+	}
+	for _, id := range unique(accounts) {
+		if err := g.q.DriftLockShared(ctx, id); err != nil {
+			return fmt.Errorf("wait for an import: %w", err)
+		}
+	}
 	body, err := json.Marshal(findings)
 	if err != nil {
 		return fmt.Errorf("encode findings: %w", err)

@@ -209,3 +209,37 @@ func TestMetricsOfAudits(t *testing.T) {
 	require.InDelta(t, 1, got[0].Coverage, 1e-9, "of those that came to their end")
 	require.WithinDuration(t, *whole.EndedAt, got[0].LastSuccess, time.Millisecond)
 }
+
+// An audit that somebody made of a few homes says nothing of the account, unless there
+// is no other; one of the schedule does, whatever it selects.
+func TestMetricsSpeakOfTheWholeAccount(t *testing.T) {
+	t.Parallel()
+	w := newNight(t, 4)
+	few := func(p *store.AuditParams) { p.Selector = "unit=home-1" }
+	blind := func(string) (sight, fleet.UnknownReason) { return nil, fleet.UnknownForbidden }
+	read := func() store.AuditMetrics {
+		m, err := w.Metrics(t.Context())
+		require.NoError(t, err)
+		require.Len(t, m.Audits, 1)
+		return m.Audits[0]
+	}
+	small := w.run(t, every(nil), few)
+	require.Equal(t, 1, read().Units[fleet.AuditInSync], "there is no other")
+	require.WithinDuration(t, *small.EndedAt, read().LastSuccess, time.Millisecond)
+
+	w.run(t, blind)
+	require.Equal(t, 4, read().Units[fleet.AuditUnknown])
+	require.Zero(t, read().LastSuccess, "the account was never seen whole")
+
+	whole := w.run(t, every(nil))
+	w.run(t, blind, few)
+	w.run(t, every(nil), func(p *store.AuditParams) { p.Selector, p.UnitIDs = "", []string{"home-2"} })
+	require.Equal(t, 4, read().Units[fleet.AuditInSync])
+	require.InDelta(t, 1, read().Coverage, 1e-9)
+	require.WithinDuration(t, *whole.EndedAt, read().LastSuccess, time.Millisecond)
+
+	nightly := w.run(t, blind, few)
+	w.exec(t, "UPDATE audits SET slot = now(), slot_timezone = 'UTC' WHERE key = $1", nightly.ID)
+	require.Equal(t, 1, read().Units[fleet.AuditUnknown], "the operator chose what is seen every night")
+	require.WithinDuration(t, *whole.EndedAt, read().LastSuccess, time.Millisecond)
+}

@@ -90,7 +90,7 @@ func TestPlanChangesNothing(t *testing.T) {
 	t.Parallel()
 	f := newHomes(t)
 
-	plan, err := f.PlanDesired(t.Context(), store.DesiredApplyParams{Account: "acme", Document: parse(t, mapleAndAll)})
+	plan, err := f.PlanDesired(t.Context(), store.DesiredApplyParams{AllowNew: anySkill, Account: "acme", Document: parse(t, mapleAndAll)})
 
 	require.NoError(t, err)
 	require.True(t, plan.DryRun)
@@ -107,7 +107,7 @@ func TestPlanChangesNothing(t *testing.T) {
 func TestApplyDoesOnlyWhatWasShown(t *testing.T) {
 	t.Parallel()
 	f := newHomes(t)
-	plan, err := f.PlanDesired(t.Context(), store.DesiredApplyParams{Document: parse(t, mapleAndAll)})
+	plan, err := f.PlanDesired(t.Context(), store.DesiredApplyParams{AllowNew: anySkill, Document: parse(t, mapleAndAll)})
 	require.NoError(t, err)
 	// As many units as before, and other ones.
 	_, err = f.pool.Exec(t.Context(), "UPDATE units SET property = CASE property WHEN 'maple' THEN 'oak' ELSE 'maple' END WHERE unit_id IN ('u1', 'u4')")
@@ -208,7 +208,7 @@ func TestApplyRefusesAWrongAccount(t *testing.T) {
 	f.account(t, "other")
 	d := parse(t, mapleAndAll)
 	for account, says := range map[string]string{"other": "must be the same", "acme": ""} {
-		_, err := f.PlanDesired(t.Context(), store.DesiredApplyParams{Account: account, Document: d})
+		_, err := f.PlanDesired(t.Context(), store.DesiredApplyParams{AllowNew: anySkill, Account: account, Document: d})
 		if says == "" {
 			require.NoError(t, err)
 			continue
@@ -216,11 +216,11 @@ func TestApplyRefusesAWrongAccount(t *testing.T) {
 		require.Contains(t, asFleet(t, err).Message, says)
 	}
 	d.Account = ""
-	_, err := f.PlanDesired(t.Context(), store.DesiredApplyParams{Document: d})
+	_, err := f.PlanDesired(t.Context(), store.DesiredApplyParams{AllowNew: anySkill, Document: d})
 	require.Equal(t, "account", asFleet(t, err).Field)
-	_, err = f.PlanDesired(t.Context(), store.DesiredApplyParams{Document: d, Account: "nobody"})
+	_, err = f.PlanDesired(t.Context(), store.DesiredApplyParams{AllowNew: anySkill, Document: d, Account: "nobody"})
 	require.Equal(t, fleet.CodeNotFound, asFleet(t, err).Code)
-	_, err = f.PlanDesired(t.Context(), store.DesiredApplyParams{Account: "acme", Document: document.Document{Version: 7}})
+	_, err = f.PlanDesired(t.Context(), store.DesiredApplyParams{AllowNew: anySkill, Account: "acme", Document: document.Document{Version: 7}})
 	require.Equal(t, "version", asFleet(t, err).Details[0].Location)
 }
 
@@ -260,7 +260,7 @@ func TestApplyDoesNotEmptyByMistake(t *testing.T) {
 		e := asFleet(t, err)
 		require.Equal(t, fleet.CodeConflict, e.Code)
 		require.Contains(t, e.Message, says)
-		plan, err := f.PlanDesired(t.Context(), store.DesiredApplyParams{Document: parse(t, desired)})
+		plan, err := f.PlanDesired(t.Context(), store.DesiredApplyParams{AllowNew: anySkill, Document: parse(t, desired)})
 		require.NoError(t, err, "a plan shows it")
 		require.Equal(t, e.Message, plan.Refusal)
 	}
@@ -291,7 +291,7 @@ func TestApplyTouchesItsAccountOnly(t *testing.T) {
 	_, err := f.load(t, "other", store.ImportParams{}, "u1,maple,,,")
 	require.NoError(t, err)
 	other := document.Document{Version: 1, Account: "other", Entries: parse(t, "- {select: unit=u1, skills: {a: live}}").Entries}
-	_, _, err = f.ApplyDesired(t.Context(), store.DesiredApplyParams{Document: other}, f.by, store.Idempotency{})
+	_, _, err = f.ApplyDesired(t.Context(), store.DesiredApplyParams{AllowNew: anySkill, Document: other}, f.by, store.Idempotency{})
 	require.NoError(t, err)
 	require.Len(t, f.desired(t), 1)
 
@@ -329,7 +329,7 @@ func TestRemovedUnitsTakeNoPart(t *testing.T) {
 func TestApplyWithAKeyIsDoneOnce(t *testing.T) {
 	t.Parallel()
 	f := newHomes(t)
-	p := store.DesiredApplyParams{Document: parse(t, mapleAndAll)}
+	p := store.DesiredApplyParams{AllowNew: anySkill, Document: parse(t, mapleAndAll)}
 	once := store.Idempotency{Key: "k", Hash: []byte("h")}
 	first, again, err := f.ApplyDesired(t.Context(), p, f.by, once)
 	require.NoError(t, err)

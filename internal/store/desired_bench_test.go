@@ -134,7 +134,7 @@ func (f fixture) step(b *testing.B, name string, skills []document.Skill, change
 		doc.Entries = []document.Entry{{Select: "all", Skills: skills}}
 	}
 	f.timed(b, name, func() {
-		plan, _, err := f.ApplyDesired(b.Context(), store.DesiredApplyParams{Document: doc, AllowEmpty: true}, f.by, store.Idempotency{})
+		plan, _, err := f.ApplyDesired(b.Context(), store.DesiredApplyParams{AllowNew: anySkill, Document: doc, AllowEmpty: true}, f.by, store.Idempotency{})
 		require.NoError(b, err)
 		require.Equal(b, changes, plan.Counts.Changes())
 	})

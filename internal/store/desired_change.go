@@ -26,7 +26,8 @@ func (s *Store) PlanDesired(ctx context.Context, p DesiredApplyParams) (DesiredP
 
 // ApplyDesired makes a document the whole desired state of its account, in one
 // transaction: what it does not name is desired no more. A document that would take
-// away more than half of what is desired is refused unless AllowEmpty.
+// away more than half of what is desired is refused unless AllowEmpty, and a skill that
+// the account never met unless AllowNew has it.
 //
 // A repeated call with the same key returns the first result, and true.
 func (s *Store) ApplyDesired(ctx context.Context, p DesiredApplyParams, by fleet.Actor, once Idempotency) (DesiredPlan, bool, error) {
@@ -46,7 +47,7 @@ func (s *Store) SetDesired(ctx context.Context, p DesiredSetParams, by fleet.Act
 	}
 	d := newDesiredDraft(fleet.DesiredBySet, p.Account, p.Reason, p.Expect)
 	d.plan.DryRun = p.DryRun
-	d.unitIDs = p.UnitIDs
+	d.unitIDs, d.allowNew = p.UnitIDs, p.AllowNew
 	if err := d.select1(p.Selector, &entry); err != nil {
 		return DesiredPlan{}, false, err
 	}
@@ -78,6 +79,7 @@ type desiredDraft struct {
 	unitIDs    []string  // of set, instead of a selector
 	adopt      *adoption // of adopt
 	allowEmpty bool
+	allowNew   []string // skills that the account may not have met; AnySkill: all
 	expect     string
 	reason     string
 
@@ -112,7 +114,7 @@ func applyDraft(p DesiredApplyParams) *desiredDraft {
 		account = p.Document.Account
 	}
 	d := newDesiredDraft(fleet.DesiredByApply, account, p.Reason, p.Expect)
-	d.doc, d.allowEmpty = p.Document, p.AllowEmpty
+	d.doc, d.allowEmpty, d.allowNew = p.Document, p.AllowEmpty, p.AllowNew
 	d.doc.Entries = slices.Clone(d.doc.Entries) // Check fills in the selectors.
 	return d
 }
@@ -225,7 +227,10 @@ func (d *desiredDraft) check(ctx context.Context, tx pgx.Tx) error {
 	}
 	protected = append(protected, fleet.ProtectedSkills()...)
 	if d.plan.Source == fleet.DesiredByApply {
-		return d.doc.Check(protected...)
+		if err := d.doc.Check(protected...); err != nil {
+			return err
+		}
+		return d.refuseNewSkills(ctx, tx)
 	}
 	named := d.doc.Entries[0].Skills
 	if d.adopt != nil {
@@ -238,6 +243,11 @@ func (d *desiredDraft) check(ctx context.Context, tx pgx.Tx) error {
 		if slices.Contains(protected, skill.SkillID) {
 			return &fleet.Error{Code: fleet.CodeConflict, Field: "skill", Message: fmt.Sprintf(
 				"%s is a protected skill (a subscription, or one that account %s protects): nobody may enable or disable it", skill.SkillID, d.plan.Account)}
+		}
+	}
+	if d.adopt == nil {
+		if err := d.refuseNewSkills(ctx, tx); err != nil {
+			return err
 		}
 	}
 	if len(d.unitIDs) > 0 {

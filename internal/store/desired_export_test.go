@@ -130,7 +130,7 @@ func TestExportThenApplyIsNoChangeProperty(t *testing.T) {
 
 		doc, err := document.Parse([]byte(text))
 		require.NoError(rt, err, text)
-		plan, _, err := f.ApplyDesired(t.Context(), store.DesiredApplyParams{Document: *doc}, f.by, store.Idempotency{})
+		plan, _, err := f.ApplyDesired(t.Context(), store.DesiredApplyParams{AllowNew: anySkill, Document: *doc}, f.by, store.Idempotency{})
 		require.NoError(rt, err, text)
 		require.Zero(rt, plan.Counts.Changes(), text)
 		require.Equal(rt, before, f.present(rt), text)
@@ -147,7 +147,7 @@ func TestExportThenApplyIsNoChangeProperty(t *testing.T) {
 
 		_, err = f.pool.Exec(t.Context(), "DELETE FROM desired USING units WHERE units.id = desired.unit_id AND units.removed_at IS NULL")
 		require.NoError(rt, err)
-		_, _, err = f.ApplyDesired(t.Context(), store.DesiredApplyParams{Document: *doc}, f.by, store.Idempotency{})
+		_, _, err = f.ApplyDesired(t.Context(), store.DesiredApplyParams{AllowNew: anySkill, Document: *doc}, f.by, store.Idempotency{})
 		require.NoError(rt, err)
 		require.Equal(rt, before, f.present(rt), text)
 	})
@@ -198,9 +198,9 @@ func TestExportOfManyOddUnitsKeepsItsSelectorsShort(t *testing.T) {
 	for i := 1; i <= 3000; i += 2 {
 		ids = append(ids, "amzn1.alexa.unit.did."+fmt.Sprintf("%080d", i))
 	}
-	_, err = f.setDesired(t, store.DesiredSetParams{Selector: "all", SkillID: "a", State: "live"})
+	_, err = f.setDesired(t, store.DesiredSetParams{AllowNew: anySkill, Selector: "all", SkillID: "a", State: "live"})
 	require.NoError(t, err)
-	_, err = f.setDesired(t, store.DesiredSetParams{UnitIDs: ids, SkillID: "b", State: "live"})
+	_, err = f.setDesired(t, store.DesiredSetParams{AllowNew: anySkill, UnitIDs: ids, SkillID: "b", State: "live"})
 	require.NoError(t, err)
 
 	text := f.export(t)
@@ -212,7 +212,7 @@ func TestExportOfManyOddUnitsKeepsItsSelectorsShort(t *testing.T) {
 	for _, e := range doc.Entries {
 		require.Less(t, len(e.Select), 33<<10)
 	}
-	plan, err := f.PlanDesired(t.Context(), store.DesiredApplyParams{Document: *doc})
+	plan, err := f.PlanDesired(t.Context(), store.DesiredApplyParams{AllowNew: anySkill, Document: *doc})
 	require.NoError(t, err)
 	require.Equal(t, store.DesiredCounts{Unchanged: 4500}, plan.Counts)
 }

@@ -67,7 +67,7 @@ func TestListDesiredFilters(t *testing.T) {
 func TestListDesiredSaysWhoAndWhen(t *testing.T) {
 	t.Parallel()
 	f := newHomes(t)
-	_, err := f.setDesired(t, store.DesiredSetParams{UnitIDs: []string{"u3"}, SkillID: "a", State: "live"})
+	_, err := f.setDesired(t, store.DesiredSetParams{AllowNew: anySkill, UnitIDs: []string{"u3"}, SkillID: "a", State: "live"})
 	require.NoError(t, err)
 
 	items, _, err := f.ListDesired(t.Context(), "acme", store.DesiredFilter{})

@@ -107,7 +107,7 @@ func TestDesiredIsItsModelProperty(t *testing.T) {
 				have = f.applyModel(rt, have)
 			case 2:
 				state := rapid.SampledFrom(fleet.DesiredStates()).Draw(rt, "state")
-				_, _, err := f.SetDesired(t.Context(), store.DesiredSetParams{Account: "acme", Selector: "floor=2", SkillID: "b", State: state}, f.by, store.Idempotency{})
+				_, _, err := f.SetDesired(t.Context(), store.DesiredSetParams{AllowNew: anySkill, Account: "acme", Selector: "floor=2", SkillID: "b", State: state}, f.by, store.Idempotency{})
 				require.NoError(rt, err)
 				for _, u := range []string{"u2", "u3", "u5"} {
 					have[[2]string{u, "b"}] = state
@@ -130,7 +130,7 @@ func TestDesiredIsItsModelProperty(t *testing.T) {
 // applyModel applies drawn entries and returns what is desired after that.
 func (f fixture) applyModel(t *rapid.T, have model) model {
 	text, want, clash := drawEntries(t)
-	p := store.DesiredApplyParams{Document: parse(t, text), AllowEmpty: rapid.Bool().Draw(t, "allow empty")}
+	p := store.DesiredApplyParams{AllowNew: anySkill, Document: parse(t, text), AllowEmpty: rapid.Bool().Draw(t, "allow empty")}
 	plan, _, err := f.ApplyDesired(context.Background(), p, f.by, store.Idempotency{})
 	c := counts(have, want)
 	var e *fleet.Error

@@ -22,18 +22,18 @@ func TestSetChangesOneSkillOfSomeUnits(t *testing.T) {
 	_, err := f.apply(t, "- {select: property=oak, skills: {a: live, b: live}}")
 	require.NoError(t, err)
 
-	plan, err := f.setDesired(t, store.DesiredSetParams{Selector: "floor=2", SkillID: "a", State: fleet.StateDisabled, Reason: "moving"})
+	plan, err := f.setDesired(t, store.DesiredSetParams{AllowNew: anySkill, Selector: "floor=2", SkillID: "a", State: fleet.StateDisabled, Reason: "moving"})
 
 	require.NoError(t, err)
 	require.Equal(t, store.DesiredCounts{Disable: 3}, plan.Counts)
 	require.Equal(t, fleet.DesiredBySet, plan.Source)
 	require.Equal(t, []string{"u2/a=disabled", "u3/a=disabled", "u4/a=live", "u4/b=live", "u5/a=disabled", "u5/b=live"}, f.desired(t),
 		"an occupied home takes part, and others stay as they are")
-	plan, err = f.setDesired(t, store.DesiredSetParams{UnitIDs: []string{"u5", "u1"}, SkillID: "a", State: "live"})
+	plan, err = f.setDesired(t, store.DesiredSetParams{AllowNew: anySkill, UnitIDs: []string{"u5", "u1"}, SkillID: "a", State: "live"})
 	require.NoError(t, err)
 	require.Equal(t, store.DesiredCounts{Enable: 2}, plan.Counts)
 	require.Equal(t, "units file (2 units)", plan.Groups[0].Selector)
-	plan, err = f.setDesired(t, store.DesiredSetParams{Selector: "unit in (u1,u4,u5,u2)", SkillID: "a", State: "certification", DryRun: true})
+	plan, err = f.setDesired(t, store.DesiredSetParams{AllowNew: anySkill, Selector: "unit in (u1,u4,u5,u2)", SkillID: "a", State: "certification", DryRun: true})
 	require.NoError(t, err)
 	require.Equal(t, store.DesiredCounts{Stage: 3, Enable: 1}, plan.Counts)
 	require.Contains(t, f.desired(t), "u1/a=live", "a dry run changes nothing")
@@ -62,16 +62,16 @@ func TestSetRefuses(t *testing.T) {
 		field string
 		code  fleet.Code
 	}{
-		"no units":           {store.DesiredSetParams{SkillID: "a", State: "live"}, "select", fleet.CodeInvalid},
-		"units twice":        {store.DesiredSetParams{Selector: "all", UnitIDs: []string{"u1"}, SkillID: "a", State: "live"}, "select", fleet.CodeInvalid},
-		"a bad selector":     {store.DesiredSetParams{Selector: "x", SkillID: "a", State: "live"}, "select", fleet.CodeInvalid},
-		"an empty selection": {store.DesiredSetParams{Selector: "floor=9", SkillID: "a", State: "live"}, "select", fleet.CodeInvalid},
-		"unknown units":      {store.DesiredSetParams{UnitIDs: []string{"u1", "u9", "u1"}, SkillID: "a", State: "live"}, "units-file", fleet.CodeInvalid},
-		"no skill":           {store.DesiredSetParams{Selector: "all", State: "live"}, "skill", fleet.CodeInvalid},
-		"no state":           {store.DesiredSetParams{Selector: "all", SkillID: "a"}, "state", fleet.CodeInvalid},
-		"an unknown stage":   {store.DesiredSetParams{Selector: "all", SkillID: "a", State: "prod"}, "state", fleet.CodeInvalid},
-		"a protected skill":  {store.DesiredSetParams{Selector: "all", SkillID: fleet.ProtectedSkills()[0], State: fleet.StateDisabled}, "skill", fleet.CodeConflict},
-		"the account's own":  {store.DesiredSetParams{Selector: "all", SkillID: "mine", State: "live"}, "skill", fleet.CodeConflict},
+		"no units":           {store.DesiredSetParams{AllowNew: anySkill, SkillID: "a", State: "live"}, "select", fleet.CodeInvalid},
+		"units twice":        {store.DesiredSetParams{AllowNew: anySkill, Selector: "all", UnitIDs: []string{"u1"}, SkillID: "a", State: "live"}, "select", fleet.CodeInvalid},
+		"a bad selector":     {store.DesiredSetParams{AllowNew: anySkill, Selector: "x", SkillID: "a", State: "live"}, "select", fleet.CodeInvalid},
+		"an empty selection": {store.DesiredSetParams{AllowNew: anySkill, Selector: "floor=9", SkillID: "a", State: "live"}, "select", fleet.CodeInvalid},
+		"unknown units":      {store.DesiredSetParams{AllowNew: anySkill, UnitIDs: []string{"u1", "u9", "u1"}, SkillID: "a", State: "live"}, "units-file", fleet.CodeInvalid},
+		"no skill":           {store.DesiredSetParams{AllowNew: anySkill, Selector: "all", State: "live"}, "skill", fleet.CodeInvalid},
+		"no state":           {store.DesiredSetParams{AllowNew: anySkill, Selector: "all", SkillID: "a"}, "state", fleet.CodeInvalid},
+		"an unknown stage":   {store.DesiredSetParams{AllowNew: anySkill, Selector: "all", SkillID: "a", State: "prod"}, "state", fleet.CodeInvalid},
+		"a protected skill":  {store.DesiredSetParams{AllowNew: anySkill, Selector: "all", SkillID: fleet.ProtectedSkills()[0], State: fleet.StateDisabled}, "skill", fleet.CodeConflict},
+		"the account's own":  {store.DesiredSetParams{AllowNew: anySkill, Selector: "all", SkillID: "mine", State: "live"}, "skill", fleet.CodeConflict},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

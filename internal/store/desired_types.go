@@ -11,8 +11,9 @@ import (
 type DesiredApplyParams struct {
 	Account    string
 	Document   document.Document
-	AllowEmpty bool   // also when it takes away more than half of what is desired
-	Expect     string // the Fingerprint of the plan that was agreed to; empty: any
+	AllowEmpty bool     // also when it takes away more than half of what is desired
+	AllowNew   []string // skills that may be new to the account (see NewSkills); AnySkill: all
+	Expect     string   // the Fingerprint of the plan that was agreed to; empty: any
 	Reason     string
 }
 
@@ -23,6 +24,7 @@ type DesiredSetParams struct {
 	UnitIDs  []string // the units by name
 	SkillID  string
 	State    fleet.DesiredState
+	AllowNew []string // as of DesiredApplyParams
 	DryRun   bool
 	Expect   string
 	Reason   string

@@ -6,7 +6,6 @@ import (
 	"math"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -146,46 +145,6 @@ FROM groups AS g
 LEFT JOIN accounts AS a ON a.id = g.account_id
 LEFT JOIN skills AS k ON k.id = g.skill_id
 ORDER BY g.n DESC, g.cause, g.property, g.kind, a.name, k.skill_id`
-}
-
-// IgnoreDrift says of findings that they do not count until a time to come. By IDs,
-// each must be open; by filter, at least one must match.
-func (s *Store) IgnoreDrift(ctx context.Context, p IgnoreParams, actor fleet.Actor) (DriftIgnoring, error) {
-	out := DriftIgnoring{Until: p.Until.UTC(), By: actor.Name, Reason: p.Reason}
-	switch {
-	case !p.Until.After(time.Now()):
-		return out, fleet.Invalidf("until", "%s is past: drift is ignored until a time to come, and then counts again", p.Until.UTC().Format(time.RFC3339))
-	case strings.TrimSpace(p.Reason) == "":
-		return out, fleet.Invalidf("reason", "say why this drift is no concern; whoever meets it later will ask")
-	}
-	err := s.inTx(ctx, func(tx pgx.Tx) error {
-		w, err := checkDriftFilter(ctx, tx, p.Filter)
-		if err != nil {
-			return err
-		}
-		if err := refuseUnknownIDs(ctx, tx, p.Filter.IDs); err != nil {
-			return err
-		}
-		where, args := w.sql([]any{p.Until, actor.Name, p.Reason})
-		done, err := tx.Exec(ctx, "UPDATE drifts AS d SET ignored_until = $1, ignored_by = $2, ignore_reason = $3 WHERE "+where, args...)
-		if err != nil {
-			return fmt.Errorf("ignore drift: %w", err)
-		}
-		if out.Ignored = int(done.RowsAffected()); out.Ignored == 0 {
-			return noDrift(p.Filter)
-		}
-		object := "drift"
-		if len(p.Filter.IDs) == 1 {
-			object = "drift/" + p.Filter.IDs[0]
-		} else if p.Filter.Account != "" {
-			object = "account/" + p.Filter.Account
-		}
-		return addLog(ctx, tx, logEntry{
-			Actor: actor, Action: "drift.ignore", Object: object, Reason: p.Reason,
-			Detail: map[string]any{"filter": p.Filter.text(), "findings": out.Ignored, "until": out.Until},
-		})
-	})
-	return out, err
 }
 
 // ResolveByRollout resolves the open findings that a rollout put right: those of its

@@ -126,6 +126,9 @@ func (f DriftFilter) text() string {
 	switch {
 	case len(f.IDs) > 0:
 		parts = append(parts, fmt.Sprintf("%d by ID", len(f.IDs)))
+		if f.Ignored == DriftIgnoredYes {
+			parts = append(parts, "ignored=true")
+		}
 	case f.Ignored == DriftIgnoredYes, f.Ignored == DriftIgnoredAny:
 		parts = append(parts, "ignored="+string(f.Ignored))
 	}

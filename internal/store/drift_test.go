@@ -215,6 +215,45 @@ func TestIgnoreDriftRefuses(t *testing.T) {
 	}
 }
 
+func TestUnignoredDriftCountsAgainAtOnce(t *testing.T) {
+	t.Parallel()
+	f := newDrifted(t, 4)
+	a, b, c := f.found(t, missing("u1")), f.found(t, missing("u2")), f.found(t, missing("u3"))
+	until := time.Now().Add(time.Hour)
+	_, err := f.IgnoreDrift(t.Context(), store.IgnoreParams{Filter: store.DriftFilter{IDs: []string{a, b}}, Until: until, Reason: "renovation"}, f.by)
+	require.NoError(t, err)
+
+	got, err := f.UnignoreDrift(t.Context(), store.UnignoreParams{Filter: store.DriftFilter{Property: "maple-court"}, Reason: "done"}, f.by)
+
+	require.NoError(t, err)
+	require.Equal(t, store.DriftUnignoring{Unignored: 1, By: "ann", Reason: "done"}, got, "what was not ignored is not counted")
+	items := f.drift(t, store.DriftFilter{})
+	require.Equal(t, []string{a, c}, driftIDs(items))
+	require.False(t, items[0].Ignored)
+	require.Equal(t, "renovation", items[0].IgnoreReason, "who ignored it and why stays")
+	require.Equal(t, []string{b}, driftIDs(f.drift(t, store.DriftFilter{Ignored: store.DriftIgnoredYes})))
+	require.Equal(t, 1, f.count(t, `SELECT count(*) FROM log_entries WHERE action = 'drift.unignore' AND object = 'drift'
+		AND actor = 'ann' AND reason = 'done' AND detail ->> 'filter' = 'property=maple-court,ignored=true' AND detail ->> 'findings' = '1'`))
+
+	_, err = f.IgnoreDrift(t.Context(), store.IgnoreParams{Filter: store.DriftFilter{IDs: []string{a}}, Until: until, Reason: "again"}, f.by)
+	require.NoError(t, err)
+	got, err = f.UnignoreDrift(t.Context(), store.UnignoreParams{Filter: store.DriftFilter{IDs: []string{a, c}}}, f.by)
+	require.NoError(t, err)
+	require.Equal(t, 1, got.Unignored)
+
+	for name, filter := range map[string]store.DriftFilter{
+		"none of them is ignored": {IDs: []string{a, c}},
+		"nothing matches":         {Kind: fleet.DriftNotLinked},
+		"one is not open":         {IDs: []string{b, "dr-0"}},
+		"an unknown account":      {Account: "nobody"},
+	} {
+		_, err := f.UnignoreDrift(t.Context(), store.UnignoreParams{Filter: filter}, f.by)
+		require.Error(t, err, name)
+		require.NotEmpty(t, asFleet(t, err).Message, name)
+	}
+	require.Equal(t, []string{b}, driftIDs(f.drift(t, store.DriftFilter{Ignored: store.DriftIgnoredYes})), "nothing was changed")
+}
+
 func TestDriftCountsEveryKind(t *testing.T) {
 	t.Parallel()
 	f := newDrifted(t, 4)

@@ -115,6 +115,19 @@ type DriftIgnoring struct {
 	Reason  string    `json:"reason"`
 }
 
+// UnignoreParams says which ignored findings count again, and why.
+type UnignoreParams struct {
+	Filter DriftFilter // of those that are ignored now
+	Reason string
+}
+
+// DriftUnignoring is what the end of an ignore did.
+type DriftUnignoring struct {
+	Unignored int    `json:"unignored"` // findings
+	By        string `json:"by"`
+	Reason    string `json:"reason"`
+}
+
 // RepairParams asks for the rollouts that put drift right.
 type RepairParams struct {
 	Filter DriftFilter // ignored findings are never repaired

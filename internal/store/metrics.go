@@ -24,7 +24,9 @@ type Metrics struct {
 	Events   []EventTotal
 }
 
-// AuditMetrics is the last audit of an account that came to its end.
+// AuditMetrics is the last audit of an account that came to its end: of all its units, or
+// of its schedule. One that somebody made of a few homes says nothing of the account, and
+// stands in only until there is another.
 type AuditMetrics struct {
 	Account     string
 	Units       map[fleet.AuditResult]int // every result is in it

@@ -59,6 +59,7 @@ func (s *Store) ForgetGone(ctx context.Context, self int64, place string, gone f
 // OpenRollout is a rollout that has not ended, as every process keeps it in mind.
 type OpenRollout struct {
 	ID        int64
+	Key       string // its public ID
 	AccountID int64
 	State     fleet.RolloutState
 	Weight    int
@@ -80,7 +81,7 @@ func (s *Store) Heartbeat(ctx context.Context, processID int64) ([]OpenRollout, 
 	}
 	open := make([]OpenRollout, len(rows))
 	for i, r := range rows {
-		open[i] = OpenRollout{ID: r.ID, AccountID: r.AccountID, State: fleet.RolloutState(r.State), Weight: int(r.Weight)}
+		open[i] = OpenRollout{ID: r.ID, Key: r.Key, AccountID: r.AccountID, State: fleet.RolloutState(r.State), Weight: int(r.Weight)}
 	}
 	return open, nil
 }

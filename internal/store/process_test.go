@@ -19,7 +19,7 @@ func TestAProcessLivesWhileItSaysSo(t *testing.T) {
 	t.Parallel()
 	y := newYard(t, 6)
 	running := y.create(t, func(p *store.RolloutParams) { p.SkillID, p.Weight = "a", 3 })
-	y.create(t, func(p *store.RolloutParams) { p.SkillID, p.StartAt = "b", time.Now().Add(time.Hour) })
+	scheduled := y.create(t, func(p *store.RolloutParams) { p.SkillID, p.StartAt = "b", time.Now().Add(time.Hour) })
 	y.cancel(t, y.create(t, func(p *store.RolloutParams) { p.SkillID = "c" }).ID)
 	y.set(t, "UPDATE processes SET seen_at = now() - interval '9 seconds'")
 
@@ -27,8 +27,8 @@ func TestAProcessLivesWhileItSaysSo(t *testing.T) {
 
 	require.NoError(t, err)
 	require.Equal(t, []store.OpenRollout{
-		{ID: y.row(t, running.ID), AccountID: y.accountID(t, "acme"), State: fleet.RolloutRunning, Weight: 3},
-		{ID: y.row(t, running.ID) + 1, AccountID: y.accountID(t, "acme"), State: fleet.RolloutScheduled, Weight: 1},
+		{ID: y.row(t, running.ID), Key: running.ID, AccountID: y.accountID(t, "acme"), State: fleet.RolloutRunning, Weight: 3},
+		{ID: y.row(t, scheduled.ID), Key: scheduled.ID, AccountID: y.accountID(t, "acme"), State: fleet.RolloutScheduled, Weight: 1},
 	}, open, "ended ones are not open")
 	require.Equal(t, 1, y.count(t, "SELECT count(*) FROM processes WHERE seen_at > now() - interval '5 seconds'"))
 

@@ -117,7 +117,15 @@ func (s *Store) createRollout(
 	if failed := forcedPast(p.Preflight); len(failed) > 0 {
 		detail["forced_past"] = failed
 	}
-	err = addLog(ctx, tx, logEntry{Actor: actor, Action: "rollout.create", Object: "rollout/" + d.insert.Key, Reason: p.Reason, Detail: detail})
+	if d.insert.Origin != "" {
+		detail["origin"] = d.insert.Origin
+	}
+	if p.RollbackOf != "" {
+		detail["rollback_of"] = p.RollbackOf
+	}
+	err = addLog(ctx, tx, logEntry{
+		Actor: actor, Action: "rollout.create", Object: "rollout/" + d.insert.Key, Reason: p.Reason, Detail: detail,
+	})
 	if err != nil {
 		return "", err
 	}

@@ -22,8 +22,19 @@ type Unit struct {
 // UnitDetail is a unit and what is known of it.
 type UnitDetail struct {
 	Unit
+	Desired  []UnitDesired `json:"desired"`  // by skill
 	Observed []UnitSkill   `json:"observed"` // by skill
 	Rollouts []UnitRollout `json:"rollouts"` // the latest, newest first
+}
+
+// UnitDesired is what one skill should be on a unit, and who said so.
+type UnitDesired struct {
+	SkillID   string              `json:"skill_id"`
+	State     fleet.DesiredState  `json:"state"`
+	Source    fleet.DesiredSource `json:"source"`
+	Actor     string              `json:"actor"`
+	Rollout   string              `json:"rollout"` // empty unless a rollout set it
+	ChangedAt time.Time           `json:"changed_at"`
 }
 
 // UnitSkill is what the API last said of one skill on a unit.

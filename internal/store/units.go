@@ -105,7 +105,8 @@ func (s *Store) unitPage(ctx context.Context, account string, id int64, sel flee
 	return units, next, nil
 }
 
-// Unit finds a unit by its ID, what was seen on it and its latest rollouts. Unit
+// Unit finds a unit by its ID, what should be and what was seen on it, and its latest
+// rollouts. Unit
 // IDs are not unique across accounts: when several have one of this ID, account
 // must say whose is meant.
 func (s *Store) Unit(ctx context.Context, unitID, account string) (UnitDetail, error) {
@@ -153,6 +154,17 @@ func oneUnit(rows []db.UnitsByIDRow, unitID string) error {
 }
 
 func readUnitHistory(ctx context.Context, q *db.Queries, unit int64, detail *UnitDetail) error {
+	wanted, err := q.UnitDesired(ctx, unit)
+	if err != nil {
+		return fmt.Errorf("read what is desired on the unit: %w", err)
+	}
+	detail.Desired = make([]UnitDesired, len(wanted))
+	for i, d := range wanted {
+		detail.Desired[i] = UnitDesired{
+			SkillID: d.SkillID, State: fleet.DesiredStateOf(fleet.Stage(d.Stage)), Source: fleet.DesiredSource(d.Source),
+			Actor: d.Actor, Rollout: d.Rollout, ChangedAt: d.ChangedAt.UTC(),
+		}
+	}
 	seen, err := q.UnitObserved(ctx, unit)
 	if err != nil {
 		return fmt.Errorf("read what was seen on the unit: %w", err)

@@ -224,7 +224,7 @@ func (imp *unitImport) merge(ctx context.Context) (again bool, err error) {
 			return nil
 		}
 		for _, step := range []func(context.Context, pgx.Tx) error{
-			imp.mergeUnits, imp.refuseMixedZones, imp.mergeProperties, imp.analyze,
+			imp.mergeUnits, imp.refuseMixedZones, imp.mergeProperties, imp.analyze, imp.carryDrift,
 		} {
 			if err := step(ctx, tx); err != nil {
 				return err

@@ -62,17 +62,21 @@ func (imp *unitImport) mergeUnits(ctx context.Context, tx pgx.Tx) error {
 	r.Added = int(added.RowsAffected())
 	r.Unchanged = r.Rows - r.Added - r.Changed - r.Restored
 	if imp.params.Prune {
-		if err := imp.prune(ctx, tx, live); err != nil {
-			return err
-		}
+		return imp.prune(ctx, tx, live)
 	}
-	return imp.carryDrift(ctx, tx)
+	return nil
 }
 
 // carryDrift keeps the open findings of the account as its units are now: they name
-// the property that the unit is in, and a unit that is no longer there has none.
+// the property that the unit is in, and a unit that is no longer there has none. From
+// here to the end no audit opens one, so it comes last.
 func (imp *unitImport) carryDrift(ctx context.Context, tx pgx.Tx) error {
 	q := db.New(tx)
+	if imp.result.Changed+imp.result.Restored+imp.result.Removed > 0 {
+		if err := q.DriftLock(ctx, imp.accountID); err != nil {
+			return fmt.Errorf("lock findings: %w", err)
+		}
+	}
 	if imp.result.Changed+imp.result.Restored > 0 {
 		if err := q.DriftCarryProperties(ctx, imp.accountID); err != nil {
 			return fmt.Errorf("carry properties to findings: %w", err)

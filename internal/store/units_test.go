@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -298,6 +299,19 @@ func TestUnitShowsWhatIsKnown(t *testing.T) {
 
 	u, err := f.Unit(t.Context(), "u1", "")
 	require.NoError(t, err)
+	require.Equal(t, []store.UnitDesired{}, u.Desired)
+	for skill, state := range map[string]fleet.DesiredState{"amzn1.ask.skill.1": "live", "amzn1.ask.skill.2": "disabled"} {
+		_, _, err = f.SetDesired(t.Context(), store.DesiredSetParams{AllowNew: anySkill, Account: "acme", Selector: "all", SkillID: skill, State: state}, f.by, store.Idempotency{})
+		require.NoError(t, err)
+	}
+	u, err = f.Unit(t.Context(), "u1", "")
+	require.NoError(t, err)
+	require.Len(t, u.Desired, 2)
+	require.WithinDuration(t, time.Now(), u.Desired[0].ChangedAt, time.Minute)
+	require.Equal(t, store.UnitDesired{
+		SkillID: "amzn1.ask.skill.1", State: "live", Source: fleet.DesiredBySet, Actor: "ann", ChangedAt: u.Desired[0].ChangedAt,
+	}, u.Desired[0])
+	require.Equal(t, fleet.DesiredState("disabled"), u.Desired[1].State)
 	require.Equal(t, map[string]string{"floor": "2"}, u.Labels)
 	require.Equal(t, fleet.StatusEnabled, u.Observed[0].Status)
 	require.Equal(t, []store.UnitRollout{}, u.Rollouts)

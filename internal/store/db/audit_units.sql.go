@@ -67,7 +67,7 @@ SELECT
     given.key,
     given.account_id,
     given.unit_id,
-    given.property,
+    units.property,
     given.skill_id,
     given.kind,
     given.desired_stage,
@@ -83,7 +83,6 @@ FROM jsonb_to_recordset($1::jsonb) AS given (
     key text,
     account_id bigint,
     unit_id bigint,
-    property text,
     skill_id integer,
     kind text,
     desired_stage text,
@@ -96,10 +95,12 @@ FROM jsonb_to_recordset($1::jsonb) AS given (
     cause_detail text,
     opened_by bigint
 )
+JOIN units ON units.id = given.unit_id AND units.removed_at IS NULL
 ON CONFLICT (unit_id, skill_id) WHERE resolved_at IS NULL DO NOTHING
 RETURNING opened_by
 `
 
+// Property, and whether there is a unit at all, are as DriftLockShared found them.
 func (q *Queries) AuditDriftOpen(ctx context.Context, findings []byte) ([]int64, error) {
 	rows, err := q.db.Query(ctx, auditDriftOpen, findings)
 	if err != nil {
@@ -722,7 +723,7 @@ func (q *Queries) AuditUnitDesired(ctx context.Context, units []int64) ([]Desire
 const auditUnitFacts = `-- name: AuditUnitFacts :many
 SELECT
     units.id,
-    units.property,
+    (units.removed_at IS NOT NULL)::boolean AS removed,
     units.occupancy,
     units.created_at,
     unit_sights.seen_at,
@@ -735,7 +736,7 @@ WHERE units.id = ANY ($1::bigint[])
 
 type AuditUnitFactsRow struct {
 	ID        int64
-	Property  string
+	Removed   bool
 	Occupancy string
 	CreatedAt time.Time
 	SeenAt    *time.Time
@@ -754,7 +755,7 @@ func (q *Queries) AuditUnitFacts(ctx context.Context, units []int64) ([]AuditUni
 		var i AuditUnitFactsRow
 		if err := rows.Scan(
 			&i.ID,
-			&i.Property,
+			&i.Removed,
 			&i.Occupancy,
 			&i.CreatedAt,
 			&i.SeenAt,

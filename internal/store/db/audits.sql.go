@@ -360,6 +360,15 @@ SELECT
     success.ended_at AS last_success
 FROM accounts
 CROSS JOIN LATERAL (
+    SELECT NOT EXISTS (
+            SELECT
+            FROM audits
+            WHERE audits.account_id = accounts.id
+                AND audits.state IN ('succeeded', 'completed_with_unknown')
+                AND (audits.selector = 'all' OR audits.slot IS NOT NULL)
+        ) AS no_regular
+) AS instead
+CROSS JOIN LATERAL (
     SELECT
         audits.units,
         audits.n_in_sync,
@@ -368,6 +377,7 @@ CROSS JOIN LATERAL (
     FROM audits
     WHERE audits.account_id = accounts.id
         AND audits.state IN ('succeeded', 'completed_with_unknown')
+        AND (audits.selector = 'all' OR audits.slot IS NOT NULL OR instead.no_regular)
     ORDER BY audits.id DESC
     LIMIT 1
 ) AS last
@@ -376,6 +386,7 @@ LEFT JOIN LATERAL (
     FROM audits
     WHERE audits.account_id = accounts.id
         AND audits.state = 'succeeded'
+        AND (audits.selector = 'all' OR audits.slot IS NOT NULL OR instead.no_regular)
     ORDER BY audits.id DESC
     LIMIT 1
 ) AS success ON TRUE
@@ -390,8 +401,9 @@ type AuditLastEndedRow struct {
 	LastSuccess *time.Time
 }
 
-// The last audit of each account that came to its end, and when one last saw every
-// unit.
+// The last regular audit of each account that came to its end, and when one last saw
+// every unit. Regular are audits of all units and those of the schedule; where there was
+// none yet, the others stand in.
 func (q *Queries) AuditLastEnded(ctx context.Context) ([]AuditLastEndedRow, error) {
 	rows, err := q.db.Query(ctx, auditLastEnded)
 	if err != nil {

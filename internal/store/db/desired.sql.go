@@ -535,6 +535,13 @@ kept AS (
         $4::timestamptz,
         gone.skill_id
     FROM gone
+),
+resolved AS (
+    UPDATE drifts
+    SET resolved_at = $4::timestamptz
+    WHERE drifts.account_id = $1
+        AND drifts.skill_id = ANY ($2::integer[])
+        AND drifts.resolved_at IS NULL
 )
 DELETE FROM managed_skills
 WHERE managed_skills.account_id = $1
@@ -549,7 +556,8 @@ type ManagedDropParams struct {
 }
 
 // Skills with nothing desired on any unit of the inventory are managed no more; what
-// is desired of them on units that were removed goes as well.
+// is desired of them on units that were removed goes as well, and so do their findings:
+// a repair would still take away what nobody says anything about any more.
 func (q *Queries) ManagedDrop(ctx context.Context, arg ManagedDropParams) error {
 	_, err := q.db.Exec(ctx, managedDrop,
 		arg.AccountID,
@@ -581,6 +589,46 @@ func (q *Queries) ManagedSkill(ctx context.Context, arg ManagedSkillParams) (int
 	return id, err
 }
 
+const skillMetOnUnit = `-- name: SkillMetOnUnit :one
+SELECT EXISTS (
+    SELECT
+    FROM skills
+    CROSS JOIN (
+        SELECT units.id
+        FROM units
+        WHERE units.account_id = $1
+        OFFSET 0
+    ) AS unit
+    CROSS JOIN LATERAL (
+        SELECT 1
+        FROM observed
+        WHERE observed.unit_id = unit.id
+            AND observed.skill_id = skills.id
+        UNION ALL
+        SELECT 1
+        FROM desired_history
+        WHERE desired_history.unit_id = unit.id
+            AND desired_history.skill_id = skills.id
+        LIMIT 1
+    ) AS met
+    WHERE skills.skill_id = $2
+)
+`
+
+type SkillMetOnUnitParams struct {
+	AccountID int64
+	SkillID   string
+}
+
+// Whether a skill was ever seen or desired on a unit of an account. The OFFSET makes a
+// look-up of each unit the only way to read what was, so that the first ends it.
+func (q *Queries) SkillMetOnUnit(ctx context.Context, arg SkillMetOnUnitParams) (bool, error) {
+	row := q.db.QueryRow(ctx, skillMetOnUnit, arg.AccountID, arg.SkillID)
+	var exists bool
+	err := row.Scan(&exists)
+	return exists, err
+}
+
 const skillNames = `-- name: SkillNames :many
 SELECT
     id,
@@ -607,6 +655,36 @@ func (q *Queries) SkillNames(ctx context.Context, ids []int32) ([]Skill, error) 
 		return nil, err
 	}
 	return items, nil
+}
+
+const skillsAny = `-- name: SkillsAny :one
+SELECT (
+        EXISTS (
+            SELECT
+            FROM rollouts
+            WHERE rollouts.account_id = $1
+        )
+        OR EXISTS (
+            SELECT
+            FROM units
+            JOIN observed ON observed.unit_id = units.id
+            WHERE units.account_id = $1
+        )
+        OR EXISTS (
+            SELECT
+            FROM units
+            JOIN desired_history ON desired_history.unit_id = units.id
+            WHERE units.account_id = $1
+        )
+    )::boolean AS met
+`
+
+// Whether an account has met any skill at all.
+func (q *Queries) SkillsAny(ctx context.Context, accountID int64) (bool, error) {
+	row := q.db.QueryRow(ctx, skillsAny, accountID)
+	var met bool
+	err := row.Scan(&met)
+	return met, err
 }
 
 const skillsEnsure = `-- name: SkillsEnsure :many
@@ -654,6 +732,52 @@ func (q *Queries) SkillsEnsure(ctx context.Context, skillIds []string) ([]Skills
 			return nil, err
 		}
 		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const skillsMet = `-- name: SkillsMet :many
+SELECT skills.skill_id
+FROM skills
+WHERE skills.skill_id = ANY ($1::text[])
+    AND (
+        EXISTS (
+            SELECT
+            FROM managed_skills
+            WHERE managed_skills.account_id = $2
+                AND managed_skills.skill_id = skills.id
+        )
+        OR EXISTS (
+            SELECT
+            FROM rollouts
+            WHERE rollouts.account_id = $2
+                AND rollouts.skill_id = skills.id
+        )
+    )
+`
+
+type SkillsMetParams struct {
+	SkillIds  []string
+	AccountID int64
+}
+
+// Those of some skills of which something is desired in an account, or a rollout was.
+func (q *Queries) SkillsMet(ctx context.Context, arg SkillsMetParams) ([]string, error) {
+	rows, err := q.db.Query(ctx, skillsMet, arg.SkillIds, arg.AccountID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []string{}
+	for rows.Next() {
+		var skill_id string
+		if err := rows.Scan(&skill_id); err != nil {
+			return nil, err
+		}
+		items = append(items, skill_id)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err

@@ -34,6 +34,27 @@ func (q *Queries) DriftDeleteAccount(ctx context.Context, accountID int64) error
 	return err
 }
 
+const driftLock = `-- name: DriftLock :exec
+SELECT pg_advisory_xact_lock(hashtextextended('fleetd findings', $1::bigint))
+`
+
+// An import carries the findings of an account while none opens: one that opened on
+// what the units were before would stay so.
+func (q *Queries) DriftLock(ctx context.Context, accountID int64) error {
+	_, err := q.db.Exec(ctx, driftLock, accountID)
+	return err
+}
+
+const driftLockShared = `-- name: DriftLockShared :exec
+SELECT pg_advisory_xact_lock_shared(hashtextextended('fleetd findings', $1::bigint))
+`
+
+// Those that open findings wait for an import to end, and not for each other.
+func (q *Queries) DriftLockShared(ctx context.Context, accountID int64) error {
+	_, err := q.db.Exec(ctx, driftLockShared, accountID)
+	return err
+}
+
 const driftOpenCounts = `-- name: DriftOpenCounts :many
 SELECT
     accounts.name AS account,

@@ -631,6 +631,7 @@ func (q *Queries) RolloutNotify(ctx context.Context, id string) error {
 const rolloutOpen = `-- name: RolloutOpen :many
 SELECT
     rollouts.id,
+    rollouts.key,
     rollouts.account_id,
     rollouts.state,
     rollouts.weight
@@ -641,6 +642,7 @@ ORDER BY rollouts.id
 
 type RolloutOpenRow struct {
 	ID        int64
+	Key       string
 	AccountID int64
 	State     string
 	Weight    int32
@@ -657,6 +659,7 @@ func (q *Queries) RolloutOpen(ctx context.Context) ([]RolloutOpenRow, error) {
 		var i RolloutOpenRow
 		if err := rows.Scan(
 			&i.ID,
+			&i.Key,
 			&i.AccountID,
 			&i.State,
 			&i.Weight,

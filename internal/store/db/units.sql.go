@@ -12,6 +12,59 @@ import (
 	"fleetd/internal/fleet"
 )
 
+const unitDesired = `-- name: UnitDesired :many
+SELECT
+    skills.skill_id,
+    desired.stage,
+    desired.changed_at,
+    desired_changes.source,
+    desired_changes.actor,
+    coalesce(rollouts.key, '')::text AS rollout
+FROM desired
+JOIN skills ON skills.id = desired.skill_id
+JOIN desired_changes ON desired_changes.id = desired.change_id
+LEFT JOIN rollouts ON rollouts.id = desired_changes.rollout_id
+WHERE desired.unit_id = $1
+ORDER BY skills.skill_id
+LIMIT 1000
+`
+
+type UnitDesiredRow struct {
+	SkillID   string
+	Stage     string
+	ChangedAt time.Time
+	Source    string
+	Actor     string
+	Rollout   string
+}
+
+func (q *Queries) UnitDesired(ctx context.Context, unit int64) ([]UnitDesiredRow, error) {
+	rows, err := q.db.Query(ctx, unitDesired, unit)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []UnitDesiredRow{}
+	for rows.Next() {
+		var i UnitDesiredRow
+		if err := rows.Scan(
+			&i.SkillID,
+			&i.Stage,
+			&i.ChangedAt,
+			&i.Source,
+			&i.Actor,
+			&i.Rollout,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const unitObserved = `-- name: UnitObserved :many
 SELECT
     skills.skill_id,

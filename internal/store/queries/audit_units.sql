@@ -33,7 +33,7 @@ FOR UPDATE OF audits;
 -- name: AuditUnitFacts :many
 SELECT
     units.id,
-    units.property,
+    (units.removed_at IS NOT NULL)::boolean AS removed,
     units.occupancy,
     units.created_at,
     unit_sights.seen_at,
@@ -279,6 +279,7 @@ WHERE drifts.id = given.id
 RETURNING drifts.id;
 
 -- name: AuditDriftOpen :many
+-- Property, and whether there is a unit at all, are as DriftLockShared found them.
 INSERT INTO drifts (
     key,
     account_id,
@@ -300,7 +301,7 @@ SELECT
     given.key,
     given.account_id,
     given.unit_id,
-    given.property,
+    units.property,
     given.skill_id,
     given.kind,
     given.desired_stage,
@@ -316,7 +317,6 @@ FROM jsonb_to_recordset(@findings::jsonb) AS given (
     key text,
     account_id bigint,
     unit_id bigint,
-    property text,
     skill_id integer,
     kind text,
     desired_stage text,
@@ -329,6 +329,7 @@ FROM jsonb_to_recordset(@findings::jsonb) AS given (
     cause_detail text,
     opened_by bigint
 )
+JOIN units ON units.id = given.unit_id AND units.removed_at IS NULL
 ON CONFLICT (unit_id, skill_id) WHERE resolved_at IS NULL DO NOTHING
 RETURNING opened_by;
 

@@ -24,6 +24,75 @@ SELECT
 FROM skills
 JOIN wanted ON wanted.skill_id = skills.skill_id;
 
+-- name: SkillsMet :many
+-- Those of some skills of which something is desired in an account, or a rollout was.
+SELECT skills.skill_id
+FROM skills
+WHERE skills.skill_id = ANY (@skill_ids::text[])
+    AND (
+        EXISTS (
+            SELECT
+            FROM managed_skills
+            WHERE managed_skills.account_id = @account_id
+                AND managed_skills.skill_id = skills.id
+        )
+        OR EXISTS (
+            SELECT
+            FROM rollouts
+            WHERE rollouts.account_id = @account_id
+                AND rollouts.skill_id = skills.id
+        )
+    );
+
+-- name: SkillMetOnUnit :one
+-- Whether a skill was ever seen or desired on a unit of an account. The OFFSET makes a
+-- look-up of each unit the only way to read what was, so that the first ends it.
+SELECT EXISTS (
+    SELECT
+    FROM skills
+    CROSS JOIN (
+        SELECT units.id
+        FROM units
+        WHERE units.account_id = @account_id
+        OFFSET 0
+    ) AS unit
+    CROSS JOIN LATERAL (
+        SELECT 1
+        FROM observed
+        WHERE observed.unit_id = unit.id
+            AND observed.skill_id = skills.id
+        UNION ALL
+        SELECT 1
+        FROM desired_history
+        WHERE desired_history.unit_id = unit.id
+            AND desired_history.skill_id = skills.id
+        LIMIT 1
+    ) AS met
+    WHERE skills.skill_id = @skill_id
+);
+
+-- name: SkillsAny :one
+-- Whether an account has met any skill at all.
+SELECT (
+        EXISTS (
+            SELECT
+            FROM rollouts
+            WHERE rollouts.account_id = @account_id
+        )
+        OR EXISTS (
+            SELECT
+            FROM units
+            JOIN observed ON observed.unit_id = units.id
+            WHERE units.account_id = @account_id
+        )
+        OR EXISTS (
+            SELECT
+            FROM units
+            JOIN desired_history ON desired_history.unit_id = units.id
+            WHERE units.account_id = @account_id
+        )
+    )::boolean AS met;
+
 -- name: SkillNames :many
 SELECT
     id,
@@ -85,7 +154,8 @@ ORDER BY skills.skill_id;
 
 -- name: ManagedDrop :exec
 -- Skills with nothing desired on any unit of the inventory are managed no more; what
--- is desired of them on units that were removed goes as well.
+-- is desired of them on units that were removed goes as well, and so do their findings:
+-- a repair would still take away what nobody says anything about any more.
 WITH gone AS (
     DELETE FROM desired
     USING units
@@ -105,6 +175,13 @@ kept AS (
         @changed_at::timestamptz,
         gone.skill_id
     FROM gone
+),
+resolved AS (
+    UPDATE drifts
+    SET resolved_at = @changed_at::timestamptz
+    WHERE drifts.account_id = @account_id
+        AND drifts.skill_id = ANY (@skills::integer[])
+        AND drifts.resolved_at IS NULL
 )
 DELETE FROM managed_skills
 WHERE managed_skills.account_id = @account_id

@@ -24,6 +24,15 @@ WHERE rollouts.id = @rollout_id
     AND drifts.resolved_at IS NULL
     AND proof.at >= drifts.first_seen_at;
 
+-- name: DriftLock :exec
+-- An import carries the findings of an account while none opens: one that opened on
+-- what the units were before would stay so.
+SELECT pg_advisory_xact_lock(hashtextextended('fleetd findings', @account_id::bigint));
+
+-- name: DriftLockShared :exec
+-- Those that open findings wait for an import to end, and not for each other.
+SELECT pg_advisory_xact_lock_shared(hashtextextended('fleetd findings', @account_id::bigint));
+
 -- name: DriftCarryProperties :exec
 UPDATE drifts
 SET property = units.property

@@ -107,6 +107,7 @@ LIMIT @max_rows;
 -- name: RolloutOpen :many
 SELECT
     rollouts.id,
+    rollouts.key,
     rollouts.account_id,
     rollouts.state,
     rollouts.weight

@@ -23,6 +23,22 @@ WHERE observed.unit_id = @unit
 ORDER BY skills.skill_id
 LIMIT 1000;
 
+-- name: UnitDesired :many
+SELECT
+    skills.skill_id,
+    desired.stage,
+    desired.changed_at,
+    desired_changes.source,
+    desired_changes.actor,
+    coalesce(rollouts.key, '')::text AS rollout
+FROM desired
+JOIN skills ON skills.id = desired.skill_id
+JOIN desired_changes ON desired_changes.id = desired.change_id
+LEFT JOIN rollouts ON rollouts.id = desired_changes.rollout_id
+WHERE desired.unit_id = @unit
+ORDER BY skills.skill_id
+LIMIT 1000;
+
 -- name: UnitRollouts :many
 SELECT
     rollouts.key,

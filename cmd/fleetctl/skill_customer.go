@@ -1,0 +1,227 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"fleetd/internal/client"
+	"fleetd/internal/fleet"
+)
+
+func newSkillCustomer(p *program) *cobra.Command {
+	return noun("customer", "", "A skill of the customer whose credential the account has",
+		newSkillCustomerStatus(p), newSkillCustomerEnable(p), newSkillCustomerDisable(p), newSkillCustomerEndpoint(p))
+}
+
+func customerEnablementColumns(p *program) []column[client.CustomerEnablement] {
+	type enablement = client.CustomerEnablement
+	return []column[enablement]{
+		{head: "skill_id", text: func(e enablement) string { return e.SkillID }},
+		{head: "status", text: func(e enablement) string { return e.Status }, color: func(e enablement) string { return enablementColor(e.Status) }},
+		{head: "stage", text: func(e enablement) string { return e.Stage }},
+		{head: "account_link", text: func(e enablement) string { return e.AccountLink }},
+		{head: "user_id", text: func(e enablement) string { return e.UserID }, wide: true},
+		{head: "endpoint", text: func(e enablement) string { return e.Endpoint }},
+		{head: "request_id", text: func(e enablement) string { return e.RequestID }, wide: true},
+		{
+			head: "observed", text: func(e enablement) string { return p.age(e.ObservedAt) }, right: true, wide: true,
+			csvHead: "observed_at", csv: func(e enablement) string { return stamp(e.ObservedAt) },
+		},
+	}
+}
+
+// enablementColor is the color of a status of the API.
+func enablementColor(status string) string {
+	switch fleet.Status(status) {
+	case fleet.StatusEnabled:
+		return green
+	case fleet.StatusEnablingFailed, fleet.StatusDisablingFailed:
+		return red
+	case fleet.StatusEnabling, fleet.StatusDisabling:
+		return yellow
+	case fleet.StatusAbsent, fleet.StatusDisabled, fleet.StatusNoAssociation:
+	}
+	return ""
+}
+
+func (o *enablementOptions) printCustomer(r *client.Response[client.CustomerEnablement]) error {
+	e := r.Value
+	return printOne(o.p, customerEnablementColumns(o.p), e, r.Raw, func(w io.Writer) {
+		var f facts
+		f.add("Skill", "%s", e.SkillID)
+		f.add("Status", "%s", o.p.paint(w, enablementColor(e.Status), e.Status))
+		f.add("Stage", "%s", e.Stage)
+		f.add("Account link", "%s", e.AccountLink)
+		f.add("User", "%s", e.UserID)
+		f.add("Endpoint", "%s", e.Endpoint)
+		f.add("Request", "%s", e.RequestID)
+		f.write(w)
+	})
+}
+
+func newSkillCustomerStatus(p *program) *cobra.Command {
+	o := &enablementOptions{p: p}
+	cmd := &cobra.Command{
+		Use: "status SKILL", Short: "Say whether a skill is enabled and linked for the customer",
+		RunE: p.do(func(ctx context.Context) error {
+			if err := o.check(); err != nil {
+				return err
+			}
+			api, err := p.api()
+			if err != nil {
+				return err
+			}
+			r, err := api.GetCustomerEnablement(ctx, o.account, o.skill)
+			if err != nil {
+				return err
+			}
+			return o.printCustomer(r)
+		}),
+	}
+	o.flags(cmd)
+	return cmd
+}
+
+// customerEnableOptions are the inputs of `skill customer enable`.
+type customerEnableOptions struct {
+	enablementOptions
+
+	redirectURI      string
+	authCodeFile     string
+	codeVerifierFile string
+}
+
+func newSkillCustomerEnable(p *program) *cobra.Command {
+	o := &customerEnableOptions{enablementOptions: enablementOptions{p: p}}
+	cmd := &cobra.Command{
+		Use: "enable SKILL", Short: "Enable a skill for the customer and link the customer's account",
+		Long: `Enable a skill for the customer and link the customer's account. Linking takes an auth code of the skill's own OAuth
+server, the redirect URI with which it was obtained and, where that was done with PKCE, the code verifier. A code serves
+once and for some minutes: after a call whose outcome is not known, look at the status and get another one. Without an auth
+code nothing is linked.`,
+		Example: `  fleetctl skill customer enable amzn1.ask.skill.0a1b2c3d --stage live --account acme \
+      --redirect-uri https://example.com/cb --auth-code-file code --code-verifier-file verifier`,
+		RunE: p.do(o.run),
+	}
+	o.flags(cmd)
+	o.stageFlag(cmd, "which stage")
+	fs := cmd.Flags()
+	fs.StringVar(&o.redirectURI, "redirect-uri", "", "redirect URI with which the auth code was obtained")
+	fs.StringVar(&o.authCodeFile, "auth-code-file", "", `file that holds the auth code ("-": stdin)`)
+	fs.StringVar(&o.codeVerifierFile, "code-verifier-file", "", `file that holds the PKCE code verifier ("-": stdin)`)
+	reasonFlag(cmd, &o.reason)
+	return cmd
+}
+
+func (o *customerEnableOptions) run(ctx context.Context) error {
+	if err := o.checkStage(); err != nil {
+		return err
+	}
+	switch {
+	case o.authCodeFile != "" && o.redirectURI == "":
+		return usagef("--redirect-uri is missing: an auth code serves only with the one it was obtained with")
+	case o.authCodeFile == "" && (o.redirectURI != "" || o.codeVerifierFile != ""):
+		return usagef("--auth-code-file is missing: linking needs an auth code")
+	}
+	api, err := o.p.api()
+	if err != nil {
+		return err
+	}
+	code, verifier := "", ""
+	if o.authCodeFile != "" {
+		if code, err = o.p.secret(ctx, "auth-code-file", o.authCodeFile); err != nil {
+			return err
+		}
+	}
+	if o.codeVerifierFile != "" {
+		if verifier, err = o.p.secret(ctx, "code-verifier-file", o.codeVerifierFile); err != nil {
+			return err
+		}
+	}
+	r, err := api.EnableForCustomer(ctx, o.account, o.skill, client.CustomerEnable{
+		Stage: client.CustomerEnableStage(o.stage), RedirectURI: ref(o.redirectURI), AuthCode: ref(code), CodeVerifier: ref(verifier), Reason: ref(o.reason),
+	})
+	if err != nil {
+		return err
+	}
+	return o.printCustomer(r)
+}
+
+func newSkillCustomerDisable(p *program) *cobra.Command {
+	o := &enablementOptions{p: p}
+	yes := false
+	cmd := &cobra.Command{
+		Use: "disable SKILL", Short: "Disable a skill for the customer and unlink the accounts",
+		RunE: p.do(func(ctx context.Context) error {
+			if err := o.check(); err != nil {
+				return err
+			}
+			api, err := p.api()
+			if err != nil {
+				return err
+			}
+			if !yes && p.canAsk() {
+				question := fmt.Sprintf("Disable skill %s for the customer of account %s and unlink the accounts?", clean(o.skill), clean(o.account))
+				if ok, err := p.confirm(ctx, question); err != nil || !ok {
+					return declined(err)
+				}
+			}
+			r, err := api.DisableForCustomer(ctx, o.account, o.skill, client.DisableForCustomerParams{Reason: ref(o.reason)})
+			if err != nil {
+				return err
+			}
+			return o.printCustomer(r)
+		}),
+	}
+	o.flags(cmd)
+	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
+	reasonFlag(cmd, &o.reason)
+	return cmd
+}
+
+func newSkillCustomerEndpoint(p *program) *cobra.Command {
+	account := ""
+	cmd := &cobra.Command{
+		Use: "endpoint", Short: "Ask which regional endpoint is the customer's", Args: cobra.NoArgs,
+		RunE: p.do(func(ctx context.Context) error {
+			if err := needAccount(account); err != nil {
+				return err
+			}
+			api, err := p.api()
+			if err != nil {
+				return err
+			}
+			r, err := api.GetCustomerEndpoint(ctx, account)
+			if err != nil {
+				return err
+			}
+			return p.printEndpoint(r)
+		}),
+	}
+	accountFlag(cmd, p, &account)
+	return cmd
+}
+
+func (p *program) printEndpoint(r *client.Response[client.CustomerEndpoint]) error {
+	columns := []column[client.CustomerEndpoint]{
+		{head: "endpoints", text: func(e client.CustomerEndpoint) string { return strings.Join(e.Endpoints, " ") }},
+		{head: "source", text: func(e client.CustomerEndpoint) string { return string(e.Source) }},
+		{head: "remembered", text: func(e client.CustomerEndpoint) string { return e.Remembered }},
+	}
+	return printOne(p, columns, r.Value, r.Raw, func(w io.Writer) {
+		e := r.Value
+		var f facts
+		label := "Endpoint"
+		if len(e.Endpoints) > 1 {
+			label = "One of"
+		}
+		f.add(label, "%s", strings.Join(e.Endpoints, "\n"))
+		f.add("Found by", "%s", map[bool]string{true: "the API could not say: every region's", false: "the API"}[e.Source == "regions"])
+		f.add("Remembered", "%s", orText(e.Remembered, "none"))
+		f.write(w)
+	})
+}

@@ -1,0 +1,105 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+
+	"fleetd/internal/fleet"
+	"fleetd/internal/fleet/document"
+	"fleetd/internal/store/db"
+)
+
+// AnySkill stands for every skill among those that may be new to an account.
+const AnySkill = "all"
+
+// NewSkills lists those of some skills that an account never met: that were never seen
+// on a unit of it, of which nothing was ever desired, and of which no rollout was. They may
+// be new, or misspelled.
+func (s *Store) NewSkills(ctx context.Context, account string, skillIDs []string) ([]string, error) {
+	id, err := accountID(ctx, s.pool, account)
+	if err != nil {
+		return nil, mapError(err)
+	}
+	unmet, err := newSkills(ctx, s.q(), id, skillIDs)
+	return unmet, mapError(err)
+}
+
+func newSkills(ctx context.Context, q *db.Queries, account int64, skillIDs []string) ([]string, error) {
+	met, err := q.SkillsMet(ctx, db.SkillsMetParams{AccountID: account, SkillIds: skillIDs})
+	if err != nil {
+		return nil, fmt.Errorf("look for skills: %w", err)
+	}
+	var unmet []string
+	for _, id := range skillIDs {
+		if slices.Contains(met, id) || slices.Contains(unmet, id) {
+			continue
+		}
+		seen, err := q.SkillMetOnUnit(ctx, db.SkillMetOnUnitParams{AccountID: account, SkillID: id})
+		if err != nil {
+			return nil, fmt.Errorf("look for skills: %w", err)
+		}
+		if !seen {
+			unmet = append(unmet, id)
+		}
+	}
+	return unmet, nil
+}
+
+// refuseNewSkills refuses skills that the account never met, unless they may be new.
+func (d *desiredDraft) refuseNewSkills(ctx context.Context, tx pgx.Tx) error {
+	if slices.Contains(d.allowNew, AnySkill) {
+		return nil
+	}
+	places, ids := map[string][]string{}, []string{}
+	for i, e := range d.doc.Entries {
+		for j, s := range e.Skills {
+			if slices.Contains(d.allowNew, s.SkillID) {
+				continue
+			}
+			if places[s.SkillID] == nil {
+				ids = append(ids, s.SkillID)
+			}
+			places[s.SkillID] = append(places[s.SkillID], d.doc.WhereSkill(i, j))
+		}
+	}
+	q := db.New(tx)
+	unmet, err := newSkills(ctx, q, d.account, ids)
+	if err != nil || len(unmet) == 0 {
+		return err
+	}
+	met, err := q.SkillsAny(ctx, d.account)
+	if err != nil {
+		return fmt.Errorf("look for any skill: %w", err)
+	}
+	hint := ""
+	if !met {
+		hint = fmt.Sprintf("; account %s has met no skill yet: an audit (`fleetctl audit run --account %s`) makes known what is on its homes, "+
+			"and --allow-new-skill %s takes every ID as it is written", d.plan.Account, d.plan.Account, AnySkill)
+	}
+	if d.plan.Source == fleet.DesiredBySet {
+		return fleet.Invalidf("skill", "%s%s", d.unmetSkill(unmet[0], 1), hint)
+	}
+	var details []fleet.Detail
+	for _, id := range unmet[:min(len(unmet), document.MaxFaults)] {
+		details = append(details, fleet.Detail{Location: places[id][0], Value: id, Message: d.unmetSkill(id, len(places[id]))})
+	}
+	refusal := document.Refusal(details, len(unmet))
+	if known := new(fleet.Error); errors.As(refusal, &known) {
+		known.Message += hint
+	}
+	return refusal
+}
+
+// unmetSkill says what is wrong with a skill that stands in some entries.
+func (d *desiredDraft) unmetSkill(id string, entries int) string {
+	here := ""
+	if entries > 1 {
+		here = fmt.Sprintf(" (it stands in %d entries)", entries)
+	}
+	return fmt.Sprintf("account %s never met the skill %s%s: no audit, write or read saw it, nothing was ever desired of it, and no rollout was of it; "+
+		"mend the ID or, if the skill is new, say so (--allow-new-skill %s, or allow_new_skills)", d.plan.Account, id, here, id)
+}
