@@ -40,8 +40,8 @@ name is desired no more. It is kept in Git, and looks so:
 
 Nothing is sent to the homes: an audit finds what differs, and a repair mends it. All or nothing: one mistake
 and nothing changes. A file that would take away more than half of what is desired is refused unless
---allow-empty. A skill that the account never met (nobody saw it on a home, nothing was ever desired of it, no
-rollout was of it) is taken for a mistake unless --allow-new-skill names it.
+--allow-empty. A skill to enable that the account never met, while it has met others (nobody saw it on a home,
+nothing was ever desired of it, no rollout was of it) is taken for a mistake unless --allow-new-skill names it.
 
 Exit codes of --dry-run: 0 nothing would change; 3 something would.`,
 		Example: `  fleetctl desired apply -f fleet.yaml --dry-run

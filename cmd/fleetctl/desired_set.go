@@ -28,8 +28,8 @@ func newDesiredSet(p *program) *cobra.Command {
 		Use: "set STATE", Short: "Set what one skill should be on some homes: a stage, or disabled", Args: oneArg("STATE", &o.state),
 		Long: `Set what one skill should be on some homes: development, certification or live for the stage it should be
 enabled at, or disabled. Nothing is sent to the homes. Occupied homes take part: this is what should be on them,
-and a repair leaves them alone until they are vacant. A skill that the account never met is taken for a mistake unless
---allow-new-skill names it again.`,
+and a repair leaves them alone until they are vacant. A skill to enable that the account never met, while it has met
+others, is taken for a mistake unless --allow-new-skill names it again.`,
 		Example: `  fleetctl desired set live --account acme --skill amzn1.ask.skill.x --select property=maple-court
   fleetctl desired set live --account acme --skill amzn1.ask.skill.y --select all --allow-new-skill amzn1.ask.skill.y`,
 		ValidArgs: texts(fleet.DesiredStates()),

@@ -88,11 +88,10 @@ func (d *demo) changeHomes(ctx context.Context) error {
 		d.p.text("   %-14s  %s of %s %s", p.Kind, things(len(made), "home"), p.Property, changeWords(p.Kind))
 	}
 	d.p.text("")
-	d.p.command("fleetctl desired set disabled", "--account "+account, "--skill "+legacySkill, "--select '"+d.selector+"'", "--allow-new-skill "+legacySkill, "--yes")
+	d.p.command("fleetctl desired set disabled", "--account "+account, "--skill "+legacySkill, "--select '"+d.selector+"'", "--yes")
 	r, err := d.api.SetDesired(ctx, client.SetDesiredParams{IdempotencyKey: new(rand.Text())}, client.DesiredSetRequest{
 		Account: account, SkillID: legacySkill, Selector: &d.selector, State: client.DesiredSetRequestState(fleet.StateDisabled),
-		AllowNewSkills: &[]string{legacySkill},
-		Reason:         new("fleetd demo"),
+		Reason: new("fleetd demo"),
 	})
 	if err != nil {
 		return fmt.Errorf("say what is not wanted: %w", err)

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 
@@ -49,7 +48,9 @@ func newSkills(ctx context.Context, q *db.Queries, account int64, skillIDs []str
 	return unmet, nil
 }
 
-// refuseNewSkills refuses skills that the account never met, unless they may be new.
+// refuseNewSkills refuses to have skills enabled that the account never met, unless they
+// may be new. To want one nowhere is sound before it is seen anywhere, and an account that
+// has met no skill has nothing to tell a typing error by.
 func (d *desiredDraft) refuseNewSkills(ctx context.Context, tx pgx.Tx) error {
 	if slices.Contains(d.allowNew, AnySkill) {
 		return nil
@@ -57,7 +58,7 @@ func (d *desiredDraft) refuseNewSkills(ctx context.Context, tx pgx.Tx) error {
 	places, ids := map[string][]string{}, []string{}
 	for i, e := range d.doc.Entries {
 		for j, s := range e.Skills {
-			if slices.Contains(d.allowNew, s.SkillID) {
+			if s.State == fleet.StateDisabled || slices.Contains(d.allowNew, s.SkillID) {
 				continue
 			}
 			if places[s.SkillID] == nil {
@@ -75,23 +76,17 @@ func (d *desiredDraft) refuseNewSkills(ctx context.Context, tx pgx.Tx) error {
 	if err != nil {
 		return fmt.Errorf("look for any skill: %w", err)
 	}
-	hint := ""
-	if !met {
-		hint = fmt.Sprintf("; account %s has met no skill yet: an audit (`fleetctl audit run --account %s`) makes known what is on its homes, "+
-			"and --allow-new-skill %s takes every ID as it is written", d.plan.Account, d.plan.Account, AnySkill)
+	if !met { // nothing to tell a typing error by
+		return nil
 	}
 	if d.plan.Source == fleet.DesiredBySet {
-		return fleet.Invalidf("skill", "%s%s", d.unmetSkill(unmet[0], 1), hint)
+		return fleet.Invalidf("skill", "%s", d.unmetSkill(unmet[0], 1))
 	}
 	var details []fleet.Detail
 	for _, id := range unmet[:min(len(unmet), document.MaxFaults)] {
 		details = append(details, fleet.Detail{Location: places[id][0], Value: id, Message: d.unmetSkill(id, len(places[id]))})
 	}
-	refusal := document.Refusal(details, len(unmet))
-	if known := new(fleet.Error); errors.As(refusal, &known) {
-		known.Message += hint
-	}
-	return refusal
+	return document.Refusal(details, len(unmet))
 }
 
 // unmetSkill says what is wrong with a skill that stands in some entries.

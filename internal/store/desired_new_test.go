@@ -50,7 +50,6 @@ func TestApplyRefusesSkillsThatTheAccountNeverMet(t *testing.T) {
 	require.Equal(t, fleet.CodeInvalid, bad.Code)
 	require.Equal(t, "file", bad.Field)
 	require.Contains(t, bad.Message, "2 things are wrong with the document: mend them and apply it again, nothing was changed")
-	require.NotContains(t, bad.Message, "has met no skill yet")
 	require.Len(t, bad.Details, 2)
 	require.Equal(t, fleet.Detail{
 		Location: "line 8, column 7", Value: "sen",
@@ -103,27 +102,26 @@ func TestWhatIsManagedNoMoreHasNoDrift(t *testing.T) {
 	require.Equal(t, 3, w.run(t, every(sight{"a": on, "b": on})).Drifted)
 }
 
-// A fleet that has seen nothing yet is told how it can be used.
+// An account that has met no skill has nothing to tell a typing error by.
 func TestTheFirstSkillsOfAnAccount(t *testing.T) {
 	t.Parallel()
 	w := newNight(t, 1)
-	const hint = "account acme has met no skill yet: an audit (`fleetctl audit run --account acme`) makes known what is on its homes, " +
-		"and --allow-new-skill all takes every ID as it is written"
-	_, err := w.apply(t, "  - select: all\n    skills: {a: live, b: live}\n", known("a"))
-	require.Contains(t, asFleet(t, err).Message, hint)
-	require.Len(t, asFleet(t, err).Details, 1)
-	set := store.DesiredSetParams{Account: "acme", Selector: "all", SkillID: "a", State: "live"}
+	_, err := w.apply(t, "  - select: all\n    skills: {a: live, b: live}\n", known())
+	require.NoError(t, err)
+	set := store.DesiredSetParams{Account: "acme", Selector: "all", SkillID: "c", State: "live"}
 	_, _, err = w.SetDesired(t.Context(), set, w.by, store.Idempotency{})
 	require.Equal(t, "skill", asFleet(t, err).Field)
-	require.Contains(t, asFleet(t, err).Message, "account acme never met the skill a: no audit, write or read saw it")
-	require.Contains(t, asFleet(t, err).Message, hint)
-	require.Empty(t, w.desired(t))
-
-	require.Equal(t, 1, w.run(t, every(sight{"a": on})).InSync)
+	require.Contains(t, asFleet(t, err).Message, "account acme never met the skill c: no audit, write or read saw it")
+	set.State = "disabled"
+	_, _, err = w.SetDesired(t.Context(), set, w.by, store.Idempotency{})
+	require.NoError(t, err, "a ban is sound before the skill is seen anywhere")
+	set.State = "live"
+	_, _, err = w.SetDesired(t.Context(), set, w.by, store.Idempotency{})
+	require.NoError(t, err, "it has been met now")
+	require.Equal(t, 1, w.run(t, every(sight{"a": on, "b": on, "c": on, "d": on})).InSync)
+	set.SkillID = "d"
 	_, _, err = w.SetDesired(t.Context(), set, w.by, store.Idempotency{})
 	require.NoError(t, err, "an audit saw it")
-	_, err = w.apply(t, "  - select: all\n    skills: {a: live, b: live}\n", known())
-	require.NotContains(t, asFleet(t, err).Message, "no skill yet")
-	_, err = w.apply(t, "  - select: all\n    skills: {a: live, b: live}\n", known(store.AnySkill))
+	_, err = w.apply(t, "  - select: all\n    skills: {a: live, b: live, c: live, d: live, e: live}\n", known(store.AnySkill))
 	require.NoError(t, err)
 }
