@@ -150,12 +150,7 @@ func (c *crash) settle(sim *simulator.Simulator, say display) {
 func outage(entries []simulator.Entry, started time.Time) time.Duration {
 	var last time.Time
 	for _, e := range entries {
-		switch e.Operation {
-		case simulator.OperationToken, simulator.OperationCode:
-			continue
-		case simulator.OperationGet, simulator.OperationList, simulator.OperationEnable, simulator.OperationDisable:
-		}
-		if e.Status == 429 {
+		if e.Operation == simulator.OperationToken || e.Operation == simulator.OperationCode || e.Status == 429 {
 			continue
 		}
 		if e.Time.After(started) {
