@@ -87,6 +87,8 @@ func TestNewSkillsAreLookedUp(t *testing.T) {
 	f := newFixture(t)
 	f.call(t, "admin", http.MethodPost, "/api/v1/accounts", strings.NewReader(`{"name":"acme","client_id":"c","client_secret":"s","refresh_token":"r"}`))
 	f.call(t, "operator", http.MethodPost, "/api/v1/accounts/acme/units/import", strings.NewReader("unit_id,property\nu1,oak\n"), "Content-Type", "text/csv")
+	met := `{"account":"acme","skill_id":"met","state":"live","selector":"all"}`
+	require.Equal(t, http.StatusOK, f.call(t, "operator", http.MethodPost, "/api/v1/desired", strings.NewReader(met)).status)
 	var asked [][]string
 	down := errors.New("the API is away")
 	f.exist = func(account string, ids []string) ([]string, error) {
@@ -98,7 +100,7 @@ func TestNewSkillsAreLookedUp(t *testing.T) {
 	}
 	const set = `{"account":"acme","skill_id":"a","state":"live","selector":"all"}`
 	apply := func(second string) string {
-		return `{"document":{"version":1,"account":"acme","desired":[{"select":"all","skills":[{"skill_id":"a","state":"live"},{"skill_id":"` + second + `","state":"live"}]}]}}`
+		return `{"document":{"version":1,"account":"acme","desired":[{"select":"all","skills":[{"skill_id":"met","state":"live"},{"skill_id":"a","state":"live"},{"skill_id":"` + second + `","state":"live"}]}]}}`
 	}
 
 	a := f.call(t, "operator", http.MethodPost, "/api/v1/desired", strings.NewReader(set))
