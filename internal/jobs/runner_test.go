@@ -142,10 +142,13 @@ func TestStopLosesNothing(t *testing.T) {
 			require.Equal(t, 60, got.Counts.Succeeded)
 			w.requireTrue(id, fleet.ActionEnable)
 			w.requireNoDoubleWrite()
-			require.Equal(t, got.Requests, int64(w.sim.Stats().Requests))
-			if c.grace > 0 {
-				require.Equal(t, 1, w.sim.Stats().MaxWrites, "nothing was written twice")
+			arrived := int64(w.sim.Stats().Requests)
+			if c.grace == 0 { // what was cut off on its way counts as sent
+				require.GreaterOrEqual(t, got.Requests, arrived)
+				return
 			}
+			require.Equal(t, arrived, got.Requests)
+			require.Equal(t, 1, w.sim.Stats().MaxWrites, "nothing was written twice")
 		})
 	}
 }
