@@ -48,14 +48,12 @@ type Targets struct {
 	claims   *batcher[store.Claim, *store.ClaimedTarget]
 	records  *batcher[store.TargetRecord, struct{}]
 	specs    *specs
-	crew     *crew
 }
 
 // NewTargets makes the worker. recorded is called after each group of outcomes:
 // there is room for more.
 func NewTargets(st *store.Store, lease *Lease, accounts *Accounts, logger *slog.Logger, recorded func()) *Targets {
 	t := &Targets{door: newDoor(), store: st, lease: lease, accounts: accounts, logger: logger, specs: newSpecs(st)}
-	t.crew = newCrew(t.closed)
 	t.claims = newBatcher(claimGroup, t.claim)
 	t.records = newBatcher(recordGroup, func(ctx context.Context, records []store.TargetRecord) ([]struct{}, error) {
 		// A group that is being recorded is finished also while the process stops.
@@ -114,7 +112,7 @@ func (w *Targets) Work(ctx context.Context, job *river.Job[TargetArgs]) error {
 	for i, seq := range job.Args.Seqs {
 		claim := store.Claim{RolloutID: job.Args.RolloutID, Seq: seq, JobID: job.ID}
 		if i < len(errs)-1 {
-			w.crew.run(&others, func() { errs[i] = w.work(ctx, spec, acc, claim) })
+			others.Go(func() { errs[i] = w.work(ctx, spec, acc, claim) })
 			continue
 		}
 		errs[i] = w.work(ctx, spec, acc, claim)
