@@ -59,7 +59,7 @@ func TestDefaults(t *testing.T) {
 	cfg, log := served(t, nil)
 	cfg.Logger = nil
 	require.Equal(t, app.Config{
-		DataDir: ".data", Listen: "127.0.0.1:8080", MaxInFlight: 500, AuditTimezone: "UTC", ShutdownTimeout: 20 * time.Second, Version: version(),
+		DataDir: ".data", Listen: "127.0.0.1:8080", MaxInFlight: 1000, AuditTimezone: "UTC", ShutdownTimeout: 20 * time.Second, Version: version(),
 	}, cfg)
 	require.Contains(t, log, "level=WARN msg=loud")
 	require.NotContains(t, log, "quiet")
@@ -93,7 +93,7 @@ func TestFlagsGoBeforeTheEnvironment(t *testing.T) {
 func TestAnEmptyVariableIsNotSet(t *testing.T) {
 	t.Parallel()
 	cfg, _ := served(t, map[string]string{"FLEETD_MAX_IN_FLIGHT": "", "FLEETD_LISTEN": "", "FLEETD_LOG_LEVEL": "", "FLEETD_MIGRATE": ""})
-	require.Equal(t, 500, cfg.MaxInFlight)
+	require.Equal(t, 1000, cfg.MaxInFlight)
 	require.Equal(t, "127.0.0.1:8080", cfg.Listen)
 	require.False(t, cfg.NoMigrate)
 }

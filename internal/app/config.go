@@ -54,7 +54,7 @@ type Config struct {
 const (
 	DefaultListen          = "127.0.0.1:8080"
 	DefaultDataDir         = ".data"
-	DefaultMaxInFlight     = 500
+	DefaultMaxInFlight     = 1000
 	DefaultShutdownTimeout = 20 * time.Second
 )
 
