@@ -144,7 +144,11 @@ func nextCommands(r client.Rollout) [][2]string {
 	case fleet.RolloutPaused:
 		next = append(next, cmd("resume", "", "go on"), cmd("cancel", "", "end it; nothing is put back"))
 	case fleet.RolloutHalted:
-		next = append(next, cmd("resume", "", "acknowledge the failures and go on"), cmd("cancel", "", "end it; nothing is put back"))
+		what := "acknowledge the failures and go on"
+		if r.Failures == 0 { // it was halted for what its state says
+			what = "go on, once that is mended"
+		}
+		next = append(next, cmd("resume", "", what), cmd("cancel", "", "end it; nothing is put back"))
 	case fleet.RolloutCompletedWithFailures:
 		next = append(next, cmd("retry", "", "send the failed homes again"))
 	case fleet.RolloutCanceled:

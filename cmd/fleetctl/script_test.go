@@ -86,7 +86,7 @@ func TestScripts(t *testing.T) {
 				RequireExplicitExec: true,
 				RequireUniqueNames:  true,
 				Setup:               func(env *testscript.Env) error { return setUp(t, env) },
-				Cmds:                map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "sql": sql, "sim": sim, "until": until},
+				Cmds:                map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "sql": sql, "sim": sim, "fetch": fetch, "let": let, "until": until},
 			})
 		})
 	}
@@ -139,20 +139,58 @@ func sql(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 }
 
-// sim changes the world behind fleetd's back: sim CONTROL JSON.
+// sim changes the world behind fleetd's back, and keeps the answer where a file is
+// named: sim CONTROL JSON [FILE].
 func sim(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 2 {
-		ts.Fatalf("usage: sim CONTROL JSON")
+	if neg || len(args) < 2 || len(args) > 3 {
+		ts.Fatalf("usage: sim CONTROL JSON [FILE]")
 	}
 	res, err := http.Post(ts.Getenv("SIM")+"/_sim/"+args[0], "application/json", strings.NewReader(args[1]))
 	ts.Check(err)
 	defer func() { _ = res.Body.Close() }()
+	keep(ts, res, args[2:])
+}
+
+// fetch keeps a page: fetch URL FILE.
+func fetch(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: fetch URL FILE")
+	}
+	res, err := http.Get(args[0])
+	ts.Check(err)
+	defer func() { _ = res.Body.Close() }()
+	keep(ts, res, args[1:])
+}
+
+// keep wants an answer to be 200, and writes its body to the file that is named, if any.
+func keep(ts *testscript.TestScript, res *http.Response, file []string) {
 	text, err := io.ReadAll(res.Body)
 	ts.Check(err)
-	ts.Logf("%s", text)
 	if res.StatusCode != http.StatusOK {
-		ts.Fatalf("the simulator says %s", res.Status)
+		ts.Fatalf("%s: %s", res.Status, text)
 	}
+	if len(file) == 0 {
+		ts.Logf("%s", text)
+		return
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(file[0]), text, 0o600))
+}
+
+// let sets a variable to what the brackets of a pattern hold in what was printed
+// last, to stdout or else to stderr: let NAME PATTERN.
+func let(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: let NAME PATTERN")
+	}
+	pattern, err := regexp.Compile("(?m)" + args[1])
+	ts.Check(err)
+	for _, stream := range []string{"stdout", "stderr"} {
+		if m := pattern.FindStringSubmatch(ts.ReadFile(stream)); len(m) == 2 {
+			ts.Setenv(args[0], m[1])
+			return
+		}
+	}
+	ts.Fatalf("nothing that was printed matches %s", args[1])
 }
 
 // exits runs a command and wants an exit code: exits 4 fleetctl account list.

@@ -110,7 +110,11 @@ func (w *buildWait) judge(r *client.Response[client.SkillState]) error {
 	}
 	for _, part := range skillParts(r.Value) {
 		if part.status.LastUpdate.State != stateSucceeded {
-			return &codeError{code: exitShort, msg: fmt.Sprintf("the build of skill %s is %s", w.skill, part.status.LastUpdate.State)}
+			msg := fmt.Sprintf("the build of skill %s is %s", w.skill, part.status.LastUpdate.State)
+			if part.resource == string(client.Manifest) {
+				msg += fmt.Sprintf("; mend its manifest and put it there with: fleetctl skill update %s --account %s -f FILE --wait", w.skill, w.account)
+			}
+			return &codeError{code: exitShort, msg: msg}
 		}
 	}
 	return nil

@@ -190,10 +190,6 @@ func (o *skillUpdateOptions) run(ctx context.Context) error {
 // that may be replaced.
 func (o *skillUpdateOptions) compare(ctx context.Context, api *client.Client, m json.RawMessage) (done bool, err error) {
 	standing, etag, _, err := getManifest(ctx, api, o.account, o.skill, o.stage)
-	var refused *client.Error
-	if errors.As(err, &refused) && refused.Status == http.StatusConflict {
-		o.p.note("Without a manifest to compare with, --force puts the file there, whatever there is.")
-	}
 	if err != nil {
 		return true, err
 	}

@@ -167,7 +167,7 @@ func (c *Customer) Status(ctx context.Context, skillID string) (Result, error) {
 	if _, err := customerPath(skillID); err != nil {
 		return Result{}, err
 	}
-	read := func(ctx context.Context, r *remote.Client) (Result, error) { return readStatus(ctx, r, skillID) }
+	read := func(ctx context.Context, r *remote.Client) (Result, error) { return readStatus(ctx, r, skillID, false) }
 	r, among, err := c.direct(ctx, read)
 	if among == nil {
 		return r, err
@@ -189,15 +189,15 @@ func (c *Customer) Status(ctx context.Context, skillID string) (Result, error) {
 	return Result{}, &EndpointError{Tried: among, Err: w.elsewhere}
 }
 
-// readStatus is one read at one endpoint.
-func readStatus(ctx context.Context, r *remote.Client, skillID string) (Result, error) {
+// readStatus is one read at one endpoint, or at one of several that are asked in turn.
+func readStatus(ctx context.Context, r *remote.Client, skillID string, inTurn bool) (Result, error) {
 	path, err := customerPath(skillID)
 	if err != nil {
 		return Result{}, err
 	}
 	var out record
 	meta, err := r.Do(ctx, remote.Request{
-		API: API, Operation: OpCustomerStatus, Method: http.MethodGet, Path: path, Advice: customerAdvice,
+		API: API, Operation: OpCustomerStatus, Method: http.MethodGet, Path: path, Advice: customerAdvice, Elsewhere: inTurn,
 	}, &out)
 	if err != nil {
 		id, err := absent(err)

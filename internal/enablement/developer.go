@@ -67,8 +67,8 @@ func (d *Developer) Status(ctx context.Context, skillID string, stage fleet.Stag
 
 var developerAdvice = map[int]string{
 	http.StatusBadRequest: "check the skill ID and the stage, and that the account's API URL is that of its region",
-	http.StatusForbidden: "check that the skill is one of the developer credential's vendor, that its manifest is complete for that stage, " +
-		"and that the credential was granted the scope alexa::ask:skills:readwrite",
+	http.StatusForbidden: "see with `fleetctl skill status` whether its last build succeeded; check that the skill is one of the developer " +
+		"credential's vendor, that its manifest is complete for that stage, and that the credential was granted the scope alexa::ask:skills:readwrite",
 	http.StatusNotFound: "there is no such skill, or not at that stage, or it is not enabled",
 	http.StatusConflict: "another change of the skill is under way: try again when it has ended",
 }

@@ -77,7 +77,7 @@ func (c *Customer) discover(ctx context.Context) (Endpoints, error) {
 	asks, cancel := share(ctx, len(hosts)+2)
 	defer cancel()
 	meta, err := client.Do(asks, remote.Request{
-		API: API, Operation: OpEndpoint, Method: http.MethodGet, Path: "/v1/alexaApiEndpoint", Advice: customerAdvice,
+		API: API, Operation: OpEndpoint, Method: http.MethodGet, Path: "/v1/alexaApiEndpoint", Advice: customerAdvice, Elsewhere: true,
 	}, &out)
 	switch {
 	case err != nil && ctx.Err() == nil && undecided(err), err == nil && len(*out.Endpoints) == 0:
@@ -282,7 +282,7 @@ type walked struct {
 // walk asks the endpoints in turn for the skill's status until one knows the customer.
 func (c *Customer) walk(ctx context.Context, among []string, skillID string) walked {
 	var w walked
-	read := func(ctx context.Context, r *remote.Client) (Result, error) { return readStatus(ctx, r, skillID) }
+	read := func(ctx context.Context, r *remote.Client) (Result, error) { return readStatus(ctx, r, skillID, true) }
 	for i, endpoint := range among {
 		asks, cancel := share(ctx, len(among)-i+1)
 		r, err := c.at(asks, endpoint, read)

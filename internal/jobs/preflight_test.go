@@ -174,8 +174,8 @@ func TestASkillThatIsNotInTheList(t *testing.T) {
 		says string
 	}{
 		"none":      {errNoSkill, preflight.Fail, "no such skill"},
-		"another's": {errNotOurs, preflight.Warn, "not a skill of vendor M2V"},
-		"seen":      {nil, preflight.Warn, "not a skill of vendor M2V"},
+		"another's": {errNotOurs, preflight.Warn, "not in the list of vendor M2V"},
+		"seen":      {nil, preflight.Warn, "not in the list of vendor M2V"},
 		"not known": {&remote.Error{Status: http.StatusBadGateway}, preflight.NotChecked, "could not be read"},
 	} {
 		t.Run(name, func(t *testing.T) {

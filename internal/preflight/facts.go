@@ -38,7 +38,7 @@ type Facts struct {
 // Skill is a skill as the vendor's list has it.
 type Skill struct {
 	Exists  bool   // the API knows it
-	Own     bool   // it is in the vendor's list; one that is not is another vendor's
+	Own     bool   // it is in the vendor's list; one that is not is another vendor's, or was never built
 	Vendor  string // whose list was read
 	Listing []Listed
 }

@@ -68,7 +68,7 @@ func (j judge) skillExists() (Result, string) {
 	case !s.Value.Exists:
 		return Fail, fmt.Sprintf("the skill manifest API knows no such skill: check the ID with `fleetctl skill list --account %s`", j.p.Account)
 	case !s.Value.Own:
-		return Warn, fmt.Sprintf("it is not a skill of vendor %s, so little can be told of it: check the ID, or the credential with `fleetctl account credential list %s`",
+		return Warn, fmt.Sprintf("it is not in the list of vendor %s: it is another vendor's or was never built, so little can be told of it; check the ID, or the credential with `fleetctl account credential list %s`",
 			s.Value.Vendor, j.p.Account)
 	}
 	return Pass, "a skill of vendor " + s.Value.Vendor
@@ -85,19 +85,20 @@ func (j judge) listed() string {
 	case !s.Value.Exists:
 		return "the skill does not exist"
 	case !s.Value.Own:
-		return "it is another vendor's skill"
+		return "it is not in the vendor's list"
 	}
 	return ""
 }
 
 // manifestBuild judges the last update of the manifest, which the API tells of a skill and
 // not of a stage: it counts at every stage. One under way only warns, because what is
-// there until it ends goes on working.
+// there until it ends goes on working. A skill whose first build failed is at no stage, so
+// in no list, and has a status all the same.
 func (j judge) manifestBuild() (Result, string) {
 	b := j.f.Build
 	see := fmt.Sprintf("see `fleetctl skill status %s --account %s`", j.p.SkillID, j.p.Account)
 	switch {
-	case j.f.Skill.Known && (!j.f.Skill.Value.Exists || !j.f.Skill.Value.Own):
+	case j.f.Skill.Known && (!j.f.Skill.Value.Exists || !j.f.Skill.Value.Own && !b.Known):
 		return NotChecked, j.listed()
 	case !b.Known:
 		return unknown(b.Why)

@@ -103,7 +103,7 @@ func TestJudge(t *testing.T) {
 		},
 		"a skill of another vendor": {
 			change(live), sound(func(f *preflight.Facts) { f.Skill = preflight.Know(preflight.Skill{Exists: true, Vendor: "M2V"}) }),
-			preflight.SkillExists, preflight.Warn, "not a skill of vendor M2V",
+			preflight.SkillExists, preflight.Warn, "not in the list of vendor M2V",
 		},
 		"a list that was not read": {
 			change(live), sound(func(f *preflight.Facts) { f.Skill = preflight.Unknown[preflight.Skill]("the API is away") }),
@@ -178,7 +178,9 @@ func TestWhatCannotBeSeenIsNotChecked(t *testing.T) {
 	for name, skill := range map[string]preflight.Skill{"none": {}, "another's": {Exists: true, Vendor: "M2V"}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := preflight.Judge(change(fleet.StageDevelopment), sound(func(f *preflight.Facts) { f.Skill = preflight.Know(skill) }))
+			r := preflight.Judge(change(fleet.StageDevelopment), sound(func(f *preflight.Facts) {
+				f.Skill, f.Build = preflight.Know(skill), preflight.Unknown[preflight.Build]("it is another vendor's")
+			}))
 			for _, name := range []preflight.Name{
 				preflight.ManifestBuild, preflight.StageExists, preflight.Publication, preflight.Countries, preflight.DeveloperEnablement,
 			} {
@@ -186,6 +188,17 @@ func TestWhatCannotBeSeenIsNotChecked(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A skill whose first build failed is in no list: its status tells all the same.
+func TestASkillThatWasNeverBuilt(t *testing.T) {
+	t.Parallel()
+	r := preflight.Judge(change(fleet.StageDevelopment), sound(built("FAILED"), func(f *preflight.Facts) {
+		f.Skill = preflight.Know(preflight.Skill{Exists: true, Vendor: "M2V"})
+	}))
+	require.Equal(t, preflight.Fail, r.Result)
+	require.Equal(t, preflight.Warn, find(t, r, preflight.SkillExists).Result)
+	require.Equal(t, preflight.Fail, find(t, r, preflight.ManifestBuild).Result)
 }
 
 func TestALineSaysWhatCameOfIt(t *testing.T) {

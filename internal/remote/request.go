@@ -31,6 +31,9 @@ type Request struct {
 	Fresh func(ctx context.Context) (Payload, error)
 	// OptionalBody accepts an empty body of a good answer; out then stays as it is.
 	OptionalBody bool
+	// Elsewhere says that others can be asked the same: a 503 is the answer then, also to
+	// a read, and is not waited out here.
+	Elsewhere bool
 	// Secrets are strings of the request that must not come back in Error.Detail.
 	Secrets []string
 	// Advice says by status how to mend a refusal of this API, for Error.Error. A status

@@ -73,6 +73,20 @@ func TestAWriteAnswered503IsNotSentAgain(t *testing.T) {
 	}
 }
 
+func TestAReadThatOthersCanAnswerTakes503ForTheAnswer(t *testing.T) {
+	t.Parallel()
+	status := http.StatusTooManyRequests
+	srv := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(status)
+		status = http.StatusServiceUnavailable
+	})
+	b := setup(t, srv.URL)
+	r := get()
+	r.Elsewhere = true
+	require.Equal(t, http.StatusServiceUnavailable, b.fail(t, b.ctx, r).Status)
+	require.Equal(t, Counter{Requests: 2, Throttled: 2}, *b.counter, "a 429 is the client's own, and waited out all the same")
+}
+
 func TestARefusalIsTheAnswerWhenNoSlotFollows(t *testing.T) {
 	t.Parallel()
 	until := time.Date(2030, 1, 2, 3, 4, 5, 0, time.UTC)

@@ -107,7 +107,7 @@ func (k *call) refresh(ctx context.Context, tokens TokenSource) bool {
 }
 
 // throttle sends again what was not executed. A 429 never was. A 503 to a read
-// changes nothing. A 503 to a write proves nothing, and goes to the caller. The
+// changes nothing, and is the answer only where others can be asked instead. A 503 to a write proves nothing, and goes to the caller. The
 // wait is the limiter's: it heard of the refusal and gives the next slot.
 //
 // A read whose connection was lost is sent once more too when that connection
@@ -124,7 +124,7 @@ func throttle(next http.RoundTripper) http.RoundTripper {
 			switch {
 			case err == nil:
 				again := resp.StatusCode == http.StatusTooManyRequests ||
-					resp.StatusCode == http.StatusServiceUnavailable && !k.req.write()
+					resp.StatusCode == http.StatusServiceUnavailable && !k.req.write() && !k.req.Elsewhere
 				if !again {
 					return resp, nil
 				}

@@ -67,6 +67,7 @@ const (
 	maxBodyUnits = 64 << 20 // bytes of JSON that names units one by one
 
 	callTimeout    = 30 * time.Second // for an ordinary call
+	listTimeout    = time.Minute      // for a list that takes many requests of an API
 	rolloutTimeout = 5 * time.Minute  // for a plan or a rollout over a million units
 )
 

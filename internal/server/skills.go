@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -86,7 +87,7 @@ func (s *server) registerSkills() {
 		document = skill + "/stages/{stage}/manifest"
 	)
 	register(s, operation{
-		id: "listSkills", method: http.MethodGet, path: skills, tag: tag, role: fleet.RoleViewer, timeout: rolloutTimeout,
+		id: "listSkills", method: http.MethodGet, path: skills, tag: tag, role: fleet.RoleViewer, timeout: listTimeout,
 		summary: "List the skills of the account's vendor, an entry for each stage",
 		text:    "All of them in one page, which is whole or an error. It takes a request of the developer budget for every fifty entries, or for every ten skills that are named.",
 	}, s.listSkills)
@@ -180,7 +181,7 @@ func (s *server) getManifest(ctx context.Context, in *struct {
 	}
 	m, err := dev.Manifest.Get(ctx, in.SkillID.SkillID, manifest.Stage(in.Stage))
 	if notReady, ok := errors.AsType[*manifest.NotReadyError](err); ok {
-		return nil, notReadyProblem(notReady)
+		return nil, notReadyProblem(in.Name, notReady)
 	}
 	if err != nil {
 		return nil, err
@@ -191,10 +192,11 @@ func (s *server) getManifest(ctx context.Context, in *struct {
 }
 
 // notReadyProblem is a conflict with what the build stumbled over, in the API's words.
-func notReadyProblem(e *manifest.NotReadyError) error {
-	mend := "; wait until it has ended"
+func notReadyProblem(account string, e *manifest.NotReadyError) error {
+	mend := fmt.Sprintf("; wait for its end with `fleetctl skill status %s --account %s --wait`", e.SkillID, account)
 	if !e.Temporary() {
-		mend = "; its build failed, so update it with one that is mended"
+		mend = fmt.Sprintf("; its build failed, so update it with one that is mended: `fleetctl skill update %s --account %s --stage %s -f FILE --force` "+
+			"puts the file there, whatever there is", e.SkillID, account, e.Stage)
 	}
 	p := &fleet.Error{Code: fleet.CodeConflict, Message: e.Error() + mend}
 	if m := e.Status.Manifest; m != nil {
