@@ -208,8 +208,9 @@ func credentialResult(c client.AccountCheck, kind fleet.CredentialKind) string {
 
 func newAccountDelete(p *program) *cobra.Command {
 	var (
-		name, reason string
-		units, yes   bool
+		name   string
+		units  bool
+		agreed consent
 	)
 	cmd := &cobra.Command{
 		Use: "delete NAME", Aliases: []string{"rm"}, Short: "Delete an account that has had no rollouts", Args: oneArg("NAME", &name),
@@ -219,29 +220,18 @@ func newAccountDelete(p *program) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if !yes && p.canAsk() {
-				if ok, err := p.confirm(ctx, fmt.Sprintf("Delete account %s, its credentials%s?", name, mark(units, " and its units"))); err != nil || !ok {
-					return declined(err)
-				}
+			if err := agreed.ask(ctx, p, "Delete account %s, its credentials%s?", name, mark(units, " and its units")); err != nil {
+				return err
 			}
-			if err := api.DeleteAccount(ctx, name, client.DeleteAccountParams{DeleteUnits: ref(units), Reason: ref(reason)}); err != nil {
+			if err := api.DeleteAccount(ctx, name, client.DeleteAccountParams{DeleteUnits: ref(units), Reason: ref(agreed.reason)}); err != nil {
 				return err
 			}
 			return p.say("account %s deleted", name)
 		}),
 	}
 	cmd.Flags().BoolVar(&units, "delete-units", false, "delete its units as well; without this an account that has units stays")
-	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
-	reasonFlag(cmd, &reason)
+	agreed.flags(cmd)
 	return cmd
-}
-
-// declined is the end of a command that a person said no to.
-func declined(err error) error {
-	if err != nil {
-		return err
-	}
-	return &codeError{code: exitError, msg: "nothing was done"}
 }
 
 func forceFlag(cmd *cobra.Command, dst *bool) {

@@ -168,8 +168,8 @@ func newCredentialList(p *program) *cobra.Command {
 
 func newCredentialDelete(p *program) *cobra.Command {
 	var (
-		name, kind, reason string
-		yes                bool
+		name, kind string
+		agreed     consent
 	)
 	cmd := &cobra.Command{
 		Use: "delete NAME", Aliases: []string{"rm"}, Short: "Delete a credential of an account and its budget", Args: oneArg("NAME", &name),
@@ -185,19 +185,16 @@ func newCredentialDelete(p *program) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if !yes && p.canAsk() {
-				if ok, err := p.confirm(ctx, fmt.Sprintf("Delete the %s credential of account %s?", kind, name)); err != nil || !ok {
-					return declined(err)
-				}
+			if err := agreed.ask(ctx, p, "Delete the %s credential of account %s?", kind, name); err != nil {
+				return err
 			}
-			if err := api.DeleteCredential(ctx, name, client.DeleteCredentialParamsKind(kind), client.DeleteCredentialParams{Reason: ref(reason)}); err != nil {
+			if err := api.DeleteCredential(ctx, name, client.DeleteCredentialParamsKind(kind), client.DeleteCredentialParams{Reason: ref(agreed.reason)}); err != nil {
 				return err
 			}
 			return p.say("%s credential of account %s deleted", kind, name)
 		}),
 	}
 	kindFlag(cmd, &kind, "which one")
-	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
-	reasonFlag(cmd, &reason)
+	agreed.flags(cmd)
 	return cmd
 }

@@ -278,8 +278,10 @@ func (o *auditUnitsOptions) run(ctx context.Context) error {
 }
 
 func newAuditCancel(p *program) *cobra.Command {
-	var id, reason string
-	var yes bool
+	var (
+		id     string
+		agreed consent
+	)
 	cmd := &cobra.Command{
 		Use: "cancel ID", Short: "Cancel an audit: what it saw stays, and the rest is unknown", Args: oneArg("ID", &id),
 		ValidArgsFunction: p.completeAudits,
@@ -288,12 +290,10 @@ func newAuditCancel(p *program) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if !yes && p.canAsk() {
-				if ok, err := p.confirm(ctx, fmt.Sprintf("Cancel audit %s?", id)); err != nil || !ok {
-					return declined(err)
-				}
+			if err := agreed.ask(ctx, p, "Cancel audit %s?", id); err != nil {
+				return err
 			}
-			r, err := api.CancelAudit(ctx, id, client.ReasonBody{Reason: ref(reason)})
+			r, err := api.CancelAudit(ctx, id, client.ReasonBody{Reason: ref(agreed.reason)})
 			if err != nil {
 				return err
 			}
@@ -304,8 +304,7 @@ func newAuditCancel(p *program) *cobra.Command {
 			})
 		}),
 	}
-	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
-	reasonFlag(cmd, &reason)
+	agreed.flags(cmd)
 	return cmd
 }
 

@@ -115,40 +115,14 @@ func (o *auditScheduleOptions) check() error {
 }
 
 func newAuditScheduleShow(p *program) *cobra.Command {
-	var account string
-	cmd := &cobra.Command{
-		Use: "show", Short: "Show when an account is audited by itself", Args: cobra.NoArgs,
-		RunE: p.do(func(ctx context.Context) error {
-			if err := needAccount(account); err != nil {
-				return err
-			}
-			api, err := p.api()
-			if err != nil {
-				return err
-			}
-			r, err := api.GetAuditSchedule(ctx, account)
-			if err != nil {
-				return err
-			}
-			return p.printSchedule(r)
-		}),
-	}
-	accountFlag(cmd, p, &account)
-	return cmd
+	return showOfAccount(p, "show", "Show when an account is audited by itself", (*client.Client).GetAuditSchedule, p.printSchedule)
 }
 
 func newAuditScheduleDelete(p *program) *cobra.Command {
 	var account, reason string
 	cmd := &cobra.Command{
 		Use: "delete", Short: "Take an account's own audit schedule away: fleetd's holds again", Args: cobra.NoArgs,
-		RunE: p.do(func(ctx context.Context) error {
-			if err := needAccount(account); err != nil {
-				return err
-			}
-			api, err := p.api()
-			if err != nil {
-				return err
-			}
+		RunE: p.ofAccount(&account, func(ctx context.Context, api *client.Client) error {
 			if err := api.DeleteAuditSchedule(ctx, account, client.DeleteAuditScheduleParams{Reason: ref(reason)}); err != nil {
 				return err
 			}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"strings"
 
@@ -80,57 +79,28 @@ func (o *eventHookOptions) run(ctx context.Context) error {
 }
 
 func newEventHookShow(p *program) *cobra.Command {
-	var account string
-	cmd := &cobra.Command{
-		Use: "show", Short: "Show from where an account takes events", Args: cobra.NoArgs,
-		RunE: p.do(func(ctx context.Context) error {
-			if err := needAccount(account); err != nil {
-				return err
-			}
-			api, err := p.api()
-			if err != nil {
-				return err
-			}
-			r, err := api.GetEventHook(ctx, account)
-			if err != nil {
-				return err
-			}
-			return p.printHook(r)
-		}),
-	}
-	accountFlag(cmd, p, &account)
-	return cmd
+	return showOfAccount(p, "show", "Show from where an account takes events", (*client.Client).GetEventHook, p.printHook)
 }
 
 func newEventHookDelete(p *program) *cobra.Command {
 	var (
-		account, reason string
-		yes             bool
+		account string
+		agreed  consent
 	)
 	cmd := &cobra.Command{
 		Use: "delete", Aliases: []string{"rm"}, Short: "Take no more events for an account; those that were taken stay", Args: cobra.NoArgs,
-		RunE: p.do(func(ctx context.Context) error {
-			if err := needAccount(account); err != nil {
+		RunE: p.ofAccount(&account, func(ctx context.Context, api *client.Client) error {
+			if err := agreed.ask(ctx, p, "Take no more events for account %s?", account); err != nil {
 				return err
 			}
-			api, err := p.api()
-			if err != nil {
-				return err
-			}
-			if !yes && p.canAsk() {
-				if ok, err := p.confirm(ctx, fmt.Sprintf("Take no more events for account %s?", account)); err != nil || !ok {
-					return declined(err)
-				}
-			}
-			if err := api.DeleteEventHook(ctx, account, client.DeleteEventHookParams{Reason: ref(reason)}); err != nil {
+			if err := api.DeleteEventHook(ctx, account, client.DeleteEventHookParams{Reason: ref(agreed.reason)}); err != nil {
 				return err
 			}
 			return p.say("account %s takes no more events", account)
 		}),
 	}
 	accountFlag(cmd, p, &account)
-	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
-	reasonFlag(cmd, &reason)
+	agreed.flags(cmd)
 	return cmd
 }
 

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"io"
 
 	"github.com/spf13/cobra"
@@ -49,14 +48,7 @@ func newSubscriberList(p *program) *cobra.Command {
 	account := ""
 	cmd := &cobra.Command{
 		Use: "list", Aliases: []string{"ls"}, Short: "List the subscribers of the account's vendor", Args: cobra.NoArgs,
-		RunE: p.do(func(ctx context.Context) error {
-			if err := needAccount(account); err != nil {
-				return err
-			}
-			api, err := p.api()
-			if err != nil {
-				return err
-			}
+		RunE: p.ofAccount(&account, func(ctx context.Context, api *client.Client) error {
 			r, err := api.ListSubscribers(ctx, account)
 			if err != nil {
 				return err
@@ -69,26 +61,7 @@ func newSubscriberList(p *program) *cobra.Command {
 }
 
 func newSubscriberGet(p *program) *cobra.Command {
-	var account, id string
-	cmd := &cobra.Command{
-		Use: "get ID", Aliases: []string{"show"}, Short: "Show a subscriber", Args: oneArg("ID", &id),
-		RunE: p.do(func(ctx context.Context) error {
-			if err := needAccount(account); err != nil {
-				return err
-			}
-			api, err := p.api()
-			if err != nil {
-				return err
-			}
-			r, err := api.GetSubscriber(ctx, account, id)
-			if err != nil {
-				return err
-			}
-			return p.printSubscriber(r)
-		}),
-	}
-	accountFlag(cmd, p, &account)
-	return cmd
+	return notificationGet(p, "Show a subscriber", (*client.Client).GetSubscriber, p.printSubscriber)
 }
 
 // subscriberOptions are the inputs of `event subscriber create` and `update`.
@@ -192,37 +165,46 @@ func newSubscriberDelete(p *program) *cobra.Command {
 		})
 }
 
+// notificationGet is the command that shows a subscriber or a subscription.
+func notificationGet[T any](p *program, short string,
+	get func(api *client.Client, ctx context.Context, account, id string) (*client.Response[T], error), show func(*client.Response[T]) error,
+) *cobra.Command {
+	var account, id string
+	cmd := &cobra.Command{
+		Use: "get ID", Aliases: []string{"show"}, Short: short, Args: oneArg("ID", &id),
+		RunE: p.ofAccount(&account, func(ctx context.Context, api *client.Client) error {
+			r, err := get(api, ctx, account, id)
+			if err != nil {
+				return err
+			}
+			return show(r)
+		}),
+	}
+	accountFlag(cmd, p, &account)
+	return cmd
+}
+
 // notificationDelete is the command that deletes a subscriber or a subscription.
 func (p *program) notificationDelete(what, short string,
 	remove func(ctx context.Context, api *client.Client, account, id, reason string) error,
 ) *cobra.Command {
 	var (
-		account, id, reason string
-		yes                 bool
+		account, id string
+		agreed      consent
 	)
 	cmd := &cobra.Command{
 		Use: "delete ID", Aliases: []string{"rm"}, Short: short, Args: oneArg("ID", &id),
-		RunE: p.do(func(ctx context.Context) error {
-			if err := needAccount(account); err != nil {
+		RunE: p.ofAccount(&account, func(ctx context.Context, api *client.Client) error {
+			if err := agreed.ask(ctx, p, "Delete %s %s of account %s?", what, clean(id), clean(account)); err != nil {
 				return err
 			}
-			api, err := p.api()
-			if err != nil {
-				return err
-			}
-			if !yes && p.canAsk() {
-				if ok, err := p.confirm(ctx, fmt.Sprintf("Delete %s %s of account %s?", what, clean(id), clean(account))); err != nil || !ok {
-					return declined(err)
-				}
-			}
-			if err := remove(ctx, api, account, id, reason); err != nil {
+			if err := remove(ctx, api, account, id, agreed.reason); err != nil {
 				return err
 			}
 			return p.say("%s %s deleted", what, id)
 		}),
 	}
 	accountFlag(cmd, p, &account)
-	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
-	reasonFlag(cmd, &reason)
+	agreed.flags(cmd)
 	return cmd
 }

@@ -38,14 +38,7 @@ func newSubscriptionList(p *program) *cobra.Command {
 	var account, subscriber string
 	cmd := &cobra.Command{
 		Use: "list", Aliases: []string{"ls"}, Short: "List the subscriptions of the account's vendor", Args: cobra.NoArgs,
-		RunE: p.do(func(ctx context.Context) error {
-			if err := needAccount(account); err != nil {
-				return err
-			}
-			api, err := p.api()
-			if err != nil {
-				return err
-			}
+		RunE: p.ofAccount(&account, func(ctx context.Context, api *client.Client) error {
 			r, err := api.ListSubscriptions(ctx, account, client.ListSubscriptionsParams{Subscriber: ref(subscriber)})
 			if err != nil {
 				return err
@@ -59,26 +52,7 @@ func newSubscriptionList(p *program) *cobra.Command {
 }
 
 func newSubscriptionGet(p *program) *cobra.Command {
-	var account, id string
-	cmd := &cobra.Command{
-		Use: "get ID", Aliases: []string{"show"}, Short: "Show a subscription", Args: oneArg("ID", &id),
-		RunE: p.do(func(ctx context.Context) error {
-			if err := needAccount(account); err != nil {
-				return err
-			}
-			api, err := p.api()
-			if err != nil {
-				return err
-			}
-			r, err := api.GetSubscription(ctx, account, id)
-			if err != nil {
-				return err
-			}
-			return p.printSubscription(r)
-		}),
-	}
-	accountFlag(cmd, p, &account)
-	return cmd
+	return notificationGet(p, "Show a subscription", (*client.Client).GetSubscription, p.printSubscription)
 }
 
 // subscriptionOptions are the inputs of `event subscription create` and `update`.

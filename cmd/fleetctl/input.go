@@ -123,3 +123,34 @@ func await[T any](ctx context.Context, do func() (T, error)) (T, error) {
 
 // canAsk reports whether there is a person to ask.
 func (p *program) canAsk() bool { return p.terminal(p.stdin) && p.terminal(p.stderr) }
+
+// consent is that of a person to what cannot simply be undone, and why.
+type consent struct {
+	yes    bool
+	reason string
+}
+
+func (c *consent) flags(cmd *cobra.Command) {
+	cmd.Flags().BoolVarP(&c.yes, "yes", "y", false, "do not ask")
+	reasonFlag(cmd, &c.reason)
+}
+
+// ask asks for it, unless --yes gives it or there is nobody to ask; without it the
+// command ends with the error.
+func (c *consent) ask(ctx context.Context, p *program, question string, args ...any) error {
+	if c.yes || !p.canAsk() {
+		return nil
+	}
+	if ok, err := p.confirm(ctx, fmt.Sprintf(question, args...)); err != nil || !ok {
+		return declined(err)
+	}
+	return nil
+}
+
+// declined is the end of a command that a person said no to.
+func declined(err error) error {
+	if err != nil {
+		return err
+	}
+	return &codeError{code: exitError, msg: "nothing was done"}
+}

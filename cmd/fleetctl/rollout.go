@@ -214,13 +214,13 @@ func (o *rolloutTargetsOptions) run(ctx context.Context) error {
 
 // rolloutActOptions are the inputs of pause, resume, cancel and retry.
 type rolloutActOptions struct {
-	p      *program
-	id     string
-	reason string
-	only   []string
-	yes    bool
-	act    func(ctx context.Context, api *client.Client, o *rolloutActOptions) (*client.Response[client.Rollout], error)
-	done   func(r client.Rollout) string
+	consent // yes: of cancel
+
+	p    *program
+	id   string
+	only []string
+	act  func(ctx context.Context, api *client.Client, o *rolloutActOptions) (*client.Response[client.Rollout], error)
+	done func(r client.Rollout) string
 }
 
 func (o *rolloutActOptions) command(verb, short, long string) *cobra.Command {
@@ -283,10 +283,8 @@ func newRolloutResume(p *program) *cobra.Command {
 func newRolloutCancel(p *program) *cobra.Command {
 	o := &rolloutActOptions{p: p}
 	o.act = func(ctx context.Context, api *client.Client, o *rolloutActOptions) (*client.Response[client.Rollout], error) {
-		if !o.yes && o.p.canAsk() {
-			if ok, err := o.p.confirm(ctx, fmt.Sprintf("Cancel rollout %s for good?", o.id)); err != nil || !ok {
-				return nil, declined(err)
-			}
+		if err := o.ask(ctx, o.p, "Cancel rollout %s for good?", o.id); err != nil {
+			return nil, err
 		}
 		return api.CancelRollout(ctx, o.id, client.ReasonBody{Reason: ref(o.reason)})
 	}

@@ -120,6 +120,21 @@ func (p *program) do(run func(ctx context.Context) error) func(*cobra.Command, [
 	}
 }
 
+// call makes a command of a function that asks fleetd, once check has found nothing
+// wrong with the command line.
+func (p *program) call(check func() error, run func(ctx context.Context, api *client.Client) error) func(*cobra.Command, []string) error {
+	return p.do(func(ctx context.Context) error {
+		if err := check(); err != nil {
+			return err
+		}
+		api, err := p.api()
+		if err != nil {
+			return err
+		}
+		return run(ctx, api)
+	})
+}
+
 // run runs one command line and returns the exit code.
 func (p *program) run(ctx context.Context, args []string) int {
 	root := newRoot(p) //nolint:contextcheck // Commands get the context when they run.

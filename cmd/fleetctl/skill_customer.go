@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"strings"
 
@@ -67,14 +66,7 @@ func newSkillCustomerStatus(p *program) *cobra.Command {
 	o := &enablementOptions{p: p}
 	cmd := &cobra.Command{
 		Use: "status SKILL", Short: "Say whether a skill is enabled and linked for the customer",
-		RunE: p.do(func(ctx context.Context) error {
-			if err := o.check(); err != nil {
-				return err
-			}
-			api, err := p.api()
-			if err != nil {
-				return err
-			}
+		RunE: p.call(o.check, func(ctx context.Context, api *client.Client) error {
 			r, err := api.GetCustomerEnablement(ctx, o.account, o.skill)
 			if err != nil {
 				return err
@@ -153,24 +145,15 @@ func (o *customerEnableOptions) run(ctx context.Context) error {
 
 func newSkillCustomerDisable(p *program) *cobra.Command {
 	o := &enablementOptions{p: p}
-	yes := false
+	var agreed consent
 	cmd := &cobra.Command{
 		Use: "disable SKILL", Short: "Disable a skill for the customer and unlink the accounts",
-		RunE: p.do(func(ctx context.Context) error {
-			if err := o.check(); err != nil {
-				return err
-			}
-			api, err := p.api()
+		RunE: p.call(o.check, func(ctx context.Context, api *client.Client) error {
+			err := agreed.ask(ctx, p, "Disable skill %s for the customer of account %s and unlink the accounts?", clean(o.skill), clean(o.account))
 			if err != nil {
 				return err
 			}
-			if !yes && p.canAsk() {
-				question := fmt.Sprintf("Disable skill %s for the customer of account %s and unlink the accounts?", clean(o.skill), clean(o.account))
-				if ok, err := p.confirm(ctx, question); err != nil || !ok {
-					return declined(err)
-				}
-			}
-			r, err := api.DisableForCustomer(ctx, o.account, o.skill, client.DisableForCustomerParams{Reason: ref(o.reason)})
+			r, err := api.DisableForCustomer(ctx, o.account, o.skill, client.DisableForCustomerParams{Reason: ref(agreed.reason)})
 			if err != nil {
 				return err
 			}
@@ -178,32 +161,12 @@ func newSkillCustomerDisable(p *program) *cobra.Command {
 		}),
 	}
 	o.flags(cmd)
-	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
-	reasonFlag(cmd, &o.reason)
+	agreed.flags(cmd)
 	return cmd
 }
 
 func newSkillCustomerEndpoint(p *program) *cobra.Command {
-	account := ""
-	cmd := &cobra.Command{
-		Use: "endpoint", Short: "Ask which regional endpoint is the customer's", Args: cobra.NoArgs,
-		RunE: p.do(func(ctx context.Context) error {
-			if err := needAccount(account); err != nil {
-				return err
-			}
-			api, err := p.api()
-			if err != nil {
-				return err
-			}
-			r, err := api.GetCustomerEndpoint(ctx, account)
-			if err != nil {
-				return err
-			}
-			return p.printEndpoint(r)
-		}),
-	}
-	accountFlag(cmd, p, &account)
-	return cmd
+	return showOfAccount(p, "endpoint", "Ask which regional endpoint is the customer's", (*client.Client).GetCustomerEndpoint, p.printEndpoint)
 }
 
 func (p *program) printEndpoint(r *client.Response[client.CustomerEndpoint]) error {

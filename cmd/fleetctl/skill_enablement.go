@@ -89,14 +89,7 @@ func newSkillEnable(p *program) *cobra.Command {
 "fleetctl rollout create". A stage that is not live must be enabled so before any home can have it. Another stage that is
 enabled is disabled first.`,
 		Example: `  fleetctl skill enable amzn1.ask.skill.0a1b2c3d --stage development --account acme`,
-		RunE: p.do(func(ctx context.Context) error {
-			if err := o.checkStage(); err != nil {
-				return err
-			}
-			api, err := p.api()
-			if err != nil {
-				return err
-			}
+		RunE: p.call(o.checkStage, func(ctx context.Context, api *client.Client) error {
 			r, err := api.EnableSkill(ctx, o.account, o.skill, client.EnableSkillParamsStage(o.stage), client.ReasonBody{Reason: ref(o.reason)})
 			if err != nil {
 				return err
@@ -114,14 +107,7 @@ func newSkillDisable(p *program) *cobra.Command {
 	o := &enablementOptions{p: p}
 	cmd := &cobra.Command{
 		Use: "disable SKILL", Short: "Disable a stage of a skill for its developer",
-		RunE: p.do(func(ctx context.Context) error {
-			if err := o.checkStage(); err != nil {
-				return err
-			}
-			api, err := p.api()
-			if err != nil {
-				return err
-			}
+		RunE: p.call(o.checkStage, func(ctx context.Context, api *client.Client) error {
 			r, err := api.DisableSkill(ctx, o.account, o.skill, client.DisableSkillParamsStage(o.stage), client.DisableSkillParams{Reason: ref(o.reason)})
 			if err != nil {
 				return err
@@ -141,14 +127,7 @@ func newSkillEnablement(p *program) *cobra.Command {
 		Use: "enablement SKILL", Short: "Say whether a stage of a skill is enabled for its developer",
 		Long: `Say whether a stage of a skill is enabled for its developer. One that is not there at all is not enabled either:
 the API tells no difference. "fleetctl skill status" does.`,
-		RunE: p.do(func(ctx context.Context) error {
-			if err := o.checkStage(); err != nil {
-				return err
-			}
-			api, err := p.api()
-			if err != nil {
-				return err
-			}
+		RunE: p.call(o.checkStage, func(ctx context.Context, api *client.Client) error {
 			r, err := api.GetEnablement(ctx, o.account, o.skill, client.GetEnablementParamsStage(o.stage))
 			if err != nil {
 				return err

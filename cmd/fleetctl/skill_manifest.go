@@ -125,14 +125,7 @@ func newSkillList(p *program) *cobra.Command {
 		Use: "list", Aliases: []string{"ls"}, Short: "List the skills of the account's vendor, a line for each stage", Args: cobra.NoArgs,
 		Long: `List the skills of the account's vendor, a line for each stage: all of them, or the ones that --skill names.
 The account needs a developer credential (fleetctl account credential set).`,
-		RunE: p.do(func(ctx context.Context) error {
-			if err := needAccount(account); err != nil {
-				return err
-			}
-			api, err := p.api()
-			if err != nil {
-				return err
-			}
+		RunE: p.ofAccount(&account, func(ctx context.Context, api *client.Client) error {
 			params := client.ListSkillsParams{}
 			if len(skills) > 0 {
 				params.SkillID = &skills
@@ -251,8 +244,8 @@ func (o *skillGetOptions) run(ctx context.Context) error {
 
 func newSkillDelete(p *program) *cobra.Command {
 	var (
-		skill, account, reason string
-		yes                    bool
+		skill, account string
+		agreed         consent
 	)
 	cmd := &cobra.Command{
 		Use: "delete SKILL", Aliases: []string{"rm"}, Short: "Delete a skill of the vendor for good, with its interaction model", Args: oneArg("SKILL", &skill),
@@ -262,27 +255,25 @@ it, disable it there: fleetctl rollout create disable.`,
 			if err := needAccount(account); err != nil {
 				return err
 			}
-			if err := needYes(p, yes); err != nil {
+			if err := needYes(p, agreed.yes); err != nil {
 				return err
 			}
 			api, err := p.api()
 			if err != nil {
 				return err
 			}
-			if !yes {
-				if ok, err := p.confirm(ctx, fmt.Sprintf("Delete skill %s for good, with its interaction model?", skill)); err != nil || !ok {
-					return declined(err)
-				}
+			if err := agreed.ask(ctx, p, "Delete skill %s for good, with its interaction model?", skill); err != nil {
+				return err
 			}
-			if err := api.DeleteSkill(ctx, account, skill, client.DeleteSkillParams{Reason: ref(reason)}); err != nil {
+			if err := api.DeleteSkill(ctx, account, skill, client.DeleteSkillParams{Reason: ref(agreed.reason)}); err != nil {
 				return err
 			}
 			return p.say("skill %s deleted", skill)
 		}),
 	}
 	accountFlag(cmd, p, &account)
-	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask; needed where there is nobody to ask")
-	reasonFlag(cmd, &reason)
+	cmd.Flags().BoolVarP(&agreed.yes, "yes", "y", false, "do not ask; needed where there is nobody to ask")
+	reasonFlag(cmd, &agreed.reason)
 	return cmd
 }
 

@@ -80,6 +80,31 @@ func needAccount(account string) error {
 	return nil
 }
 
+// ofAccount makes a command of a function that asks fleetd about the account that
+// --account names.
+func (p *program) ofAccount(account *string, run func(ctx context.Context, api *client.Client) error) func(*cobra.Command, []string) error {
+	return p.call(func() error { return needAccount(*account) }, run)
+}
+
+// showOfAccount is a command that shows what an account has one of.
+func showOfAccount[T any](p *program, use, short string,
+	get func(api *client.Client, ctx context.Context, account string) (*client.Response[T], error), show func(*client.Response[T]) error,
+) *cobra.Command {
+	account := ""
+	cmd := &cobra.Command{
+		Use: use, Short: short, Args: cobra.NoArgs,
+		RunE: p.ofAccount(&account, func(ctx context.Context, api *client.Client) error {
+			r, err := get(api, ctx, account)
+			if err != nil {
+				return err
+			}
+			return show(r)
+		}),
+	}
+	accountFlag(cmd, p, &account)
+	return cmd
+}
+
 func newUnitList(p *program) *cobra.Command {
 	o := &unitListOptions{p: p}
 	cmd := &cobra.Command{
