@@ -46,7 +46,7 @@ func TestUsageErrors(t *testing.T) {
 		"an argument":               {nil, []string{"version", "x"}, "unknown command"},
 		"an unknown flag":           {nil, []string{"serve", "--bogus"}, "unknown flag: --bogus"},
 		"a flag without its value":  {nil, []string{"serve", "--listen"}, "flag needs an argument: --listen"},
-		"words for a number":        {nil, append(serve, "--max-in-flight", "many"), `--max-in-flight: "many" is no whole number: use one such as 500`},
+		"words for a number":        {nil, append(serve, "--max-in-flight", "many"), `--max-in-flight: "many" is no whole number: use one such as 1000`},
 		"a number beyond numbers":   {nil, append(serve, "--max-in-flight", "99999999999999999999"), `--max-in-flight: "99999999999999999999" is out of range`},
 		"a number that is too big":  {nil, append(serve, "--max-in-flight", "10001"), "--max-in-flight: 10001 is out of range: use 1 to 10000"},
 		"a number of nothing":       {nil, append(serve, "--max-in-flight", "0"), "--max-in-flight: 0 is out of range: use 1 to 10000"},
@@ -58,7 +58,7 @@ func TestUsageErrors(t *testing.T) {
 		"an address that is none":   {nil, append(serve, "--listen", "8080"), `--listen: "8080" is no address`},
 		"a database that is none":   {nil, []string{"serve", "--database-url", "postgres://u:hunter2@h:port/x"}, "--database-url: it cannot be read"},
 
-		"a variable for a number":            {env{"FLEETD_MAX_IN_FLIGHT": "many"}, serve, `FLEETD_MAX_IN_FLIGHT: "many" is no whole number: use one such as 500`},
+		"a variable for a number":            {env{"FLEETD_MAX_IN_FLIGHT": "many"}, serve, `FLEETD_MAX_IN_FLIGHT: "many" is no whole number: use one such as 1000`},
 		"a variable for a duration":          {env{"FLEETD_SHUTDOWN_TIMEOUT": "soon"}, serve, `FLEETD_SHUTDOWN_TIMEOUT: "soon" is no duration: use one such as 30s or 2h`},
 		"a variable for yes or no":           {env{"FLEETD_MIGRATE": "maybe"}, serve, `FLEETD_MIGRATE: "maybe" is neither true nor false`},
 		"a variable beyond numbers":          {env{"FLEETD_MAX_IN_FLIGHT": "99999999999999999999"}, serve, `FLEETD_MAX_IN_FLIGHT: "99999999999999999999" is out of range`},
