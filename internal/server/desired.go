@@ -296,6 +296,10 @@ func (s *server) adoptDesired(ctx context.Context, in *struct {
 	return desiredAnswer(s.cfg.Desired.AdoptDesired(ctx, p, actor(ctx), once))
 }
 
+// mostLookedUp bounds how many skills of one request are looked up, some at a time, with
+// a developer's budget.
+const mostLookedUp = 100
+
 // allowNew adds to the skills that may be new to an account those that exist, where
 // somebody can tell. It asks between transactions, and for no skill that was met.
 func (s *server) allowNew(ctx context.Context, account string, allowed, named []string) ([]string, error) {
@@ -303,7 +307,7 @@ func (s *server) allowNew(ctx context.Context, account string, allowed, named []
 		return allowed, nil
 	}
 	unmet, err := s.cfg.Desired.NewSkills(ctx, account, named)
-	if err != nil || len(unmet) == 0 {
+	if err != nil || len(unmet) == 0 || len(unmet) > mostLookedUp {
 		return allowed, err
 	}
 	exist, err := s.cfg.Catalog.ExistingSkills(ctx, account, unmet)

@@ -32,20 +32,37 @@ func newSkills(ctx context.Context, q *db.Queries, account int64, skillIDs []str
 	if err != nil {
 		return nil, fmt.Errorf("look for skills: %w", err)
 	}
+	elsewhere, err := q.SkillsNamed(ctx, skillIDs) // what no account met needs no look at units
+	if err != nil {
+		return nil, fmt.Errorf("look for skills: %w", err)
+	}
+	done, named := setOf(met), setOf(elsewhere)
 	var unmet []string
 	for _, id := range skillIDs {
-		if slices.Contains(met, id) || slices.Contains(unmet, id) {
+		if done[id] {
 			continue
 		}
-		seen, err := q.SkillMetOnUnit(ctx, db.SkillMetOnUnitParams{AccountID: account, SkillID: id})
-		if err != nil {
-			return nil, fmt.Errorf("look for skills: %w", err)
+		done[id] = true
+		if named[id] {
+			seen, err := q.SkillMetOnUnit(ctx, db.SkillMetOnUnitParams{AccountID: account, SkillID: id})
+			if err != nil {
+				return nil, fmt.Errorf("look for skills: %w", err)
+			}
+			if seen {
+				continue
+			}
 		}
-		if !seen {
-			unmet = append(unmet, id)
-		}
+		unmet = append(unmet, id)
 	}
 	return unmet, nil
+}
+
+func setOf(ids []string) map[string]bool {
+	set := make(map[string]bool, len(ids))
+	for _, id := range ids {
+		set[id] = true
+	}
+	return set
 }
 
 // refuseNewSkills refuses to have skills enabled that the account never met, unless they

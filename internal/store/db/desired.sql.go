@@ -784,3 +784,30 @@ func (q *Queries) SkillsMet(ctx context.Context, arg SkillsMetParams) ([]string,
 	}
 	return items, nil
 }
+
+const skillsNamed = `-- name: SkillsNamed :many
+SELECT skill_id
+FROM skills
+WHERE skill_id = ANY ($1::text[])
+`
+
+// Those of some skills that any account has met.
+func (q *Queries) SkillsNamed(ctx context.Context, skillIds []string) ([]string, error) {
+	rows, err := q.db.Query(ctx, skillsNamed, skillIds)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []string{}
+	for rows.Next() {
+		var skill_id string
+		if err := rows.Scan(&skill_id); err != nil {
+			return nil, err
+		}
+		items = append(items, skill_id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}

@@ -71,6 +71,12 @@ SELECT EXISTS (
     WHERE skills.skill_id = @skill_id
 );
 
+-- name: SkillsNamed :many
+-- Those of some skills that any account has met.
+SELECT skill_id
+FROM skills
+WHERE skill_id = ANY (@skill_ids::text[]);
+
 -- name: SkillsAny :one
 -- Whether an account has met any skill at all.
 SELECT (
