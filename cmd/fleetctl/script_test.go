@@ -113,6 +113,7 @@ func setUp(t *testing.T, env *testscript.Env) error {
 	env.Setenv("FLEETCTL_TOKEN", server.admin)
 	env.Setenv("FLEETCTL_CONFIG", filepath.Join(env.WorkDir, "contexts.json"))
 	env.Setenv("SIM", srv.URL)
+	env.Setenv("GORACE", "atexit_sleep_ms=0") // the race detector's second at the end of each command is most of a script
 	env.Values[poolKey{}] = server.pool
 	homes, err := os.Create(filepath.Join(env.WorkDir, "homes.csv"))
 	if err != nil {
