@@ -23,8 +23,6 @@ type Access struct {
 	VendorID string // of a developer credential
 	Budget   *ratelimit.Budget
 	Tokens   *lwa.Source
-	// Blocked is why the credential cannot be used, with the mend; empty: it can.
-	Blocked string
 }
 
 // connect puts a credential of an account to work; with the access before, its budget
@@ -76,7 +74,7 @@ func (s *Accounts) open(acc, old *Account) error {
 		if err != nil {
 			return err
 		}
-		access.VendorID, access.Blocked = c.VendorID, c.Blocked
+		access.VendorID = c.VendorID
 		acc.others[c.Kind] = access
 		switch c.Kind {
 		case fleet.CredentialDeveloper:

@@ -217,7 +217,7 @@ func (s *Accounts) build(w store.AccountWork, old *Account) (*Account, error) {
 // may have changed.
 func sameWork(a, b store.AccountWork) bool {
 	a.Rate, a.Blocked = b.Rate, b.Blocked
-	return reflect.DeepEqual(a, b) // a refused credential beside the enterprise one makes new clients, which is rare
+	return reflect.DeepEqual(a, b)
 }
 
 func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }

@@ -28,7 +28,6 @@ type AccountWork struct {
 type CredentialWork struct {
 	Kind     fleet.CredentialKind
 	VendorID string // of a developer credential
-	Blocked  string // why it cannot be used, with the mend; empty: it can
 }
 
 // ListAccountWork lists every account as the workers need it.
@@ -43,11 +42,7 @@ func (s *Store) ListAccountWork(ctx context.Context) ([]AccountWork, error) {
 	}
 	of := map[int64][]CredentialWork{}
 	for _, r := range others {
-		c := CredentialWork{Kind: fleet.CredentialKind(r.Kind), VendorID: r.VendorID}
-		if r.State == "unauthorized" {
-			c.Blocked = r.StateReason
-		}
-		of[r.AccountID] = append(of[r.AccountID], c)
+		of[r.AccountID] = append(of[r.AccountID], CredentialWork{Kind: fleet.CredentialKind(r.Kind), VendorID: r.VendorID})
 	}
 	out := make([]AccountWork, len(rows))
 	for i, r := range rows {

@@ -113,9 +113,7 @@ const credentialWork = `-- name: CredentialWork :many
 SELECT
     account_id,
     kind,
-    vendor_id,
-    state,
-    state_reason
+    vendor_id
 FROM credentials
 WHERE kind <> 'enterprise'
 ORDER BY
@@ -124,11 +122,9 @@ ORDER BY
 `
 
 type CredentialWorkRow struct {
-	AccountID   int64
-	Kind        string
-	VendorID    string
-	State       string
-	StateReason string
+	AccountID int64
+	Kind      string
+	VendorID  string
 }
 
 // The credentials beside those of unit management.
@@ -141,13 +137,7 @@ func (q *Queries) CredentialWork(ctx context.Context) ([]CredentialWorkRow, erro
 	items := []CredentialWorkRow{}
 	for rows.Next() {
 		var i CredentialWorkRow
-		if err := rows.Scan(
-			&i.AccountID,
-			&i.Kind,
-			&i.VendorID,
-			&i.State,
-			&i.StateReason,
-		); err != nil {
+		if err := rows.Scan(&i.AccountID, &i.Kind, &i.VendorID); err != nil {
 			return nil, err
 		}
 		items = append(items, i)

@@ -22,9 +22,7 @@ ORDER BY accounts.id;
 SELECT
     account_id,
     kind,
-    vendor_id,
-    state,
-    state_reason
+    vendor_id
 FROM credentials
 WHERE kind <> 'enterprise'
 ORDER BY
