@@ -152,9 +152,17 @@ func TestAnUpdateIsShownBeforeItIsMade(t *testing.T) {
 		t.Parallel()
 		f := newFake(t, updates(t))
 		file := manifestFile(t, `{"manifestVersion":"1.0","a":"\u003c&>","b":12345678901234567890}`)
-		stdout, _ := fleetctl(t, f, exitDone, "skill", "update", "amzn1.ask.skill.aaa", "--account", "acme", "-f", file, "--yes")
+		stdout, stderr := fleetctl(t, f, exitDone, "skill", "update", "amzn1.ask.skill.aaa", "--account", "acme", "-f", file, "--yes")
 		require.Contains(t, stdout, "No changes: ")
-		require.Len(t, f.seen(), 1)
+		require.Zero(t, f.count("PUT", manifestRoute))
+		require.Empty(t, stderr)
+
+		routes := updates(t)
+		routes["GET "+skillRoute+"/status"] = []reply{ok(t, "skill_failed")}
+		f = newFake(t, routes)
+		_, stderr = fleetctl(t, f, exitDone, "skill", "update", "amzn1.ask.skill.aaa", "--account", "acme", "-f", file, "--yes")
+		require.Contains(t, stderr, "add --force to have it built anew")
+		require.Zero(t, f.count("PUT", manifestRoute))
 	})
 	t.Run("in color", func(t *testing.T) {
 		t.Parallel()
@@ -236,7 +244,7 @@ func TestWaitingForABuild(t *testing.T) {
 		"fleetd stays away": {
 			args: status + " --timeout 200ms", looks: []reply{gone}, code: exitRunning, stderr: "it goes on; follow it with",
 		},
-		"it is deleted":            {args: status, looks: []reply{ok(t, "skill_building"), problem(404, `{"title":"x","detail":"gone"}`)}, code: exitError, stderr: "gone"},
+		"it is deleted": {args: status, looks: []reply{ok(t, "skill_building"), problem(404, `{"title":"x","detail":"gone"}`)}, code: exitError, stderr: "gone"},
 		"it takes too long": {
 			args: status + " --timeout 50ms", looks: []reply{ok(t, "skill_building")}, code: exitRunning,
 			stderr: "has not ended after 50ms: it goes on; follow it with: fleetctl skill status amzn1.ask.skill.aaa --account acme --wait",
