@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"sync"
 	"time"
@@ -37,7 +38,7 @@ type skillAPI interface {
 
 var (
 	errNoSkill = errors.New("the skill manifest API knows no such skill")
-	errNotOurs = errors.New("the skill is another vendor's")
+	errNotOurs = errors.New("the skill is another vendor's, or the credential may not see it")
 )
 
 // Preflights checks what stands in the way of a skill before a rollout writes.
@@ -185,6 +186,10 @@ func fact[T any](what string, v T, err error) preflight.Fact[T] {
 		return preflight.Unknown[T](fmt.Sprintf("%s was not read within %s; try again", what, preflightTime))
 	case errors.As(err, &api) && api.Throttled():
 		return preflight.Unknown[T](fmt.Sprintf("%s was not read: the API pushes back; try again later", what))
+	case errors.As(err, &api) && api.Status == 0 && errors.Is(err, io.EOF):
+		return preflight.Unknown[T](fmt.Sprintf("%s was not read: the API broke the connection off; try again later", what))
+	case errors.As(err, &api) && api.Temporary():
+		return preflight.Unknown[T](fmt.Sprintf("%s was not read: %s; try again later", what, message(err)))
 	}
 	return preflight.Unknown[T](fmt.Sprintf("%s was not read: %s", what, message(err)))
 }
