@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"sync"
 	"time"
@@ -186,8 +185,6 @@ func fact[T any](what string, v T, err error) preflight.Fact[T] {
 		return preflight.Unknown[T](fmt.Sprintf("%s was not read within %s; try again", what, preflightTime))
 	case errors.As(err, &api) && api.Throttled():
 		return preflight.Unknown[T](fmt.Sprintf("%s was not read: the API pushes back; try again later", what))
-	case errors.As(err, &api) && api.Status == 0 && errors.Is(err, io.EOF):
-		return preflight.Unknown[T](fmt.Sprintf("%s was not read: the API broke the connection off; try again later", what))
 	case errors.As(err, &api) && api.Temporary():
 		return preflight.Unknown[T](fmt.Sprintf("%s was not read: %s; try again later", what, message(err)))
 	}

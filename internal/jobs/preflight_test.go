@@ -142,7 +142,7 @@ func TestAnAPIThatFailsIsNotChecked(t *testing.T) {
 		"budget":      {&remote.Error{API: "manifest", Err: &remote.BudgetError{}}, "pushes back"},
 		"broken":      {&remote.Error{API: "manifest", Operation: "list_skills", Status: http.StatusInternalServerError}, "answered 500"},
 		"passing":     {&remote.Error{API: "manifest", Operation: "list_skills", Status: http.StatusBadGateway}, "try again later"},
-		"broken off":  {&remote.Error{API: "manifest", Operation: "list_skills", Err: io.EOF}, "broke the connection off; try again later"},
+		"broken off":  {&remote.Error{API: "manifest", Operation: "list_skills", Err: io.EOF}, "the connection broke off before an answer came (EOF); try again later"},
 		"forbidden":   {&remote.Error{API: "manifest", Operation: "list_skills", Status: http.StatusForbidden}, "answered 403"},
 		"unreachable": {errors.New("connection refused"), "connection refused"},
 	} {
