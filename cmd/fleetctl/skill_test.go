@@ -236,7 +236,7 @@ func TestWaitingForABuild(t *testing.T) {
 		"fleetd stays away": {
 			args: status + " --timeout 200ms", looks: []reply{gone}, code: exitRunning, stderr: "it goes on; follow it with",
 		},
-		"it is deleted":            {args: status, looks: []reply{ok(t, "skill_building"), problem(404, `{"title":"x","detail":"gone"}`)}, code: exitError, stderr: "gone"},
+		"it is deleted": {args: status, looks: []reply{ok(t, "skill_building"), problem(404, `{"title":"x","detail":"gone"}`)}, code: exitError, stderr: "gone"},
 		"it takes too long": {
 			args: status + " --timeout 50ms", looks: []reply{ok(t, "skill_building")}, code: exitRunning,
 			stderr: "has not ended after 50ms: it goes on; follow it with: fleetctl skill status amzn1.ask.skill.aaa --account acme --wait",
