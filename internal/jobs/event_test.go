@@ -297,7 +297,7 @@ func TestOldEventsAreDeleted(t *testing.T) {
 	w := newStore(t)
 	w.account("acme")
 	w.take(1, nowhere)
-	w.exec("UPDATE events SET received_at = now() - interval '91 days'")
+	w.exec("UPDATE events SET received_at = now() - interval '91 days', disposition = 'no_rule'")
 	key := w.take(2, nowhere)
 
 	w.start()
