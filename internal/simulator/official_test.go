@@ -25,8 +25,8 @@ type official struct {
 	token string
 }
 
-// reply is what an official client makes of an answer: a body of JSON is parsed,
-// and must be JSON.
+// reply is what an official client makes of an answer: a body is parsed, and must be
+// JSON.
 type reply struct {
 	status int
 	header http.Header
@@ -59,10 +59,9 @@ func (o *official) do(method, target, contentType, body string, header ...string
 	require.NoError(o.t, err)
 	require.NoError(o.t, resp.Body.Close())
 	got := reply{status: resp.StatusCode, header: resp.Header}
-	if strings.HasPrefix(resp.Header.Get("Content-Type"), "application/json") {
+	if len(text) > 0 {
 		require.NoError(o.t, json.Unmarshal(text, &got.body), "%s", text)
-	} else {
-		require.Empty(o.t, text)
+		require.Equal(o.t, "application/json", resp.Header.Get("Content-Type"))
 	}
 	return got
 }
@@ -116,6 +115,8 @@ func TestOfficialClients(t *testing.T) {
 	got = o.do("PUT", manifestOf(skill, "development"), "application/json", update, "If-Match", etag)
 	require.Equal(t, http.StatusAccepted, got.status)
 	require.Equal(t, location, got.header.Get("Location"))
+	require.Equal(t, "application/json", got.header.Get("Content-Type"), "of the body that there is not")
+	require.Empty(t, got.body)
 	require.Eventually(t, built, 10*time.Second, 10*time.Millisecond)
 	got = o.do("PUT", manifestOf(skill, "development"), "application/json", update, "If-Match", etag)
 	require.Equal(t, http.StatusPreconditionFailed, got.status)
@@ -129,11 +130,43 @@ func TestOfficialClients(t *testing.T) {
 	require.Equal(t, http.StatusNotFound, o.do("GET", enablementOf(skill, "development"), "", "").status, "404 before enable")
 	for _, method := range []string{"PUT", "GET", "DELETE"} { // The CLI sends an empty object where there is no body.
 		body := map[string]string{"PUT": "{}"}[method]
-		require.Equal(t, http.StatusNoContent, o.do(method, enablementOf(skill, "development"), "application/json", body).status, method)
+		got = o.do(method, enablementOf(skill, "development"), "application/json", body)
+		require.Equal(t, http.StatusNoContent, got.status, method)
+		require.Equal(t, "application/json", got.header.Get("Content-Type"), method)
 	}
 	require.Equal(t, http.StatusNoContent, o.do("DELETE", "/v1/skills/"+skill, "", "").status)
 	require.Equal(t, http.StatusNotFound, o.do("GET", "/v1/nothing/there", "", "").status, "in JSON, too")
 	require.Equal(t, http.StatusMethodNotAllowed, o.do("PATCH", "/v1/skills/"+skill, "", "").status)
+	got = o.do("GET", "/auth/o2/token", "", "")
+	require.Equal(t, http.StatusMethodNotAllowed, got.status)
+	require.Equal(t, "invalid_request", got.body["error"])
+	require.Equal(t, "POST", got.header.Get("Allow"))
+	got = o.do("POST", "/o2/token", "application/x-www-form-urlencoded", form)
+	require.Equal(t, http.StatusNotFound, got.status)
+	require.NotEmpty(t, got.body["message"])
+	got = o.do("GET", "/_sim/publish", "", "")
+	require.Equal(t, http.StatusMethodNotAllowed, got.status)
+	require.Contains(t, got.body["error"], "GET /_sim/")
+}
+
+// TestBearerIsSpelledLikeThat says what troubleshooting of skill enablement does: a
+// scheme in lower case is a 400 there. To the other APIs it is no token.
+func TestBearerIsSpelledLikeThat(t *testing.T) {
+	t.Parallel()
+	c := newDeveloper(t, simulator.Config{})
+	skill := c.create("First")
+	for target, status := range map[string]int{
+		enablementOf(skill, "development"):                   http.StatusBadRequest,
+		"/v1/users/~current/skills/" + skill + "/enablement": http.StatusBadRequest,
+		vendorQuery: http.StatusUnauthorized,
+		subscribersPath + "?vendorId=" + simulator.DefaultVendorID: http.StatusUnauthorized,
+	} {
+		r := httptest.NewRequest(http.MethodGet, target, nil)
+		r.Header.Set("Authorization", "bearer "+c.token)
+		rec := c.serve(r)
+		require.Equal(t, status, rec.Code, target)
+		require.NotEmpty(t, decode[map[string]any](t, rec)["message"])
+	}
 }
 
 func TestFaultsOfTheSkillAPIs(t *testing.T) {
