@@ -157,7 +157,7 @@ func (o *driftRepairOptions) showAndAsk(ctx context.Context, api *client.Client,
 	aside := *o.p
 	aside.stdout = o.p.stderr // stdout is for what was created
 	aside.showRepairPlan(o.p.stderr, r.Value)
-	if o.yes || slices.ContainsFunc(r.Value.Plans, func(p client.Plan) bool { return blocked(p.Preflight, o.force) }) {
+	if o.yes || slices.ContainsFunc(r.Value.Plans, func(p client.Plan) bool { return blocked(p.Preflight, o.force || o.paused) }) {
 		return false, nil // where a check stands in the way, the server refuses it, and says why
 	}
 	question := fmt.Sprintf("Repair %s by %s?", things(r.Value.Targets, "finding"), things(int64(len(r.Value.Plans)), "rollout"))

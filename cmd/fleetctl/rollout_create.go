@@ -34,7 +34,8 @@ func newRolloutCreate(p *program) *cobra.Command {
 		Long: "Show the plan, ask, and start a rollout. Without a terminal to ask on, --yes is required.\n\n" + guardrailsHelp + `
 
 What stands in the way of the skill is checked first (see fleetctl skill check), and a check that fails stops it: --force
-with a --reason goes on all the same. With --paused the rollout is prepared, and nothing is released until it is resumed.
+with a --reason goes on all the same. With --paused the rollout is prepared, and nothing is released until it is resumed:
+checks that fail are shown and stop nothing now, and they are made anew when it begins.
 
 A repeated call with the same --idempotency-key and the same request creates one rollout.`,
 		Example: `  fleetctl rollout create enable --account acme --skill amzn1.ask.skill.x --select property=maple-court --watch
@@ -96,6 +97,9 @@ func (o *rolloutCreateOptions) run(ctx context.Context) error {
 	return printOne(o.p, rolloutColumns(o.p), r.Value, r.Raw, func(w io.Writer) {
 		_, _ = fmt.Fprintf(w, "rollout %s created%s\n", clean(r.Value.ID), mark(o.paused, ", paused"))
 		if o.paused {
+			if blocked(r.Value.Preflight, false) {
+				o.p.note("What failed is checked anew when it begins, and stops it then unless it is mended.")
+			}
 			o.p.note("Begin: fleetctl rollout resume %s", r.Value.ID)
 			return
 		}
@@ -118,7 +122,7 @@ func (o *rolloutCreateOptions) showAndAsk(ctx context.Context, api *client.Clien
 	aside.stdout = o.p.stderr // stdout is for what was created
 	aside.showPlan(o.p.stderr, plan.Value)
 	_, _ = fmt.Fprintln(o.p.stderr)
-	if !ask || blocked(plan.Value.Preflight, o.force) { // the server refuses it, and says why
+	if !ask || blocked(plan.Value.Preflight, o.force || o.paused) { // the server refuses it, and says why
 		return nil
 	}
 	question := fmt.Sprintf("%s %s in %s?", title(o.action), o.skill, things(changes(plan.Value), "home"))

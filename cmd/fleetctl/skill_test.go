@@ -218,6 +218,7 @@ func TestAManifestThatCannotBeCompared(t *testing.T) {
 func TestWaitingForABuild(t *testing.T) {
 	t.Parallel()
 	unwell := problem(http.StatusServiceUnavailable, `{"title":"x","status":503,"code":"unavailable","detail":"later"}`)
+	gone := reply{next: func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }}
 	const status = "skill status amzn1.ask.skill.aaa --account acme --wait"
 	tests := map[string]struct {
 		args           string
@@ -230,8 +231,12 @@ func TestWaitingForABuild(t *testing.T) {
 		"in JSON":                  {args: status + " -o json", looks: []reply{ok(t, "skill_failed")}, code: exitShort, stdout: ok(t, "skill_failed").body},
 		"after an update":          {args: updateArgs + " --yes --wait", looks: []reply{ok(t, "skill_built")}, stdout: "SUCCEEDED"},
 		"it is throttled":          {args: status, looks: []reply{unwell, unwell, unwell, unwell, ok(t, "skill_built")}, stdout: "SUCCEEDED"},
-		"it is throttled for good": {args: status, looks: []reply{unwell}, code: exitError, stderr: "later"},
-		"it is deleted":            {args: status, looks: []reply{ok(t, "skill_building"), problem(404, `{"title":"x","detail":"gone"}`)}, code: exitError, stderr: "gone"},
+		"it is throttled for good": {args: status, looks: []reply{unwell}, code: exitError, stderr: "it goes on; follow it with: fleetctl skill status amzn1.ask.skill.aaa --account acme --wait\nerror: later"},
+		"fleetd starts again":      {args: status, looks: []reply{gone, gone, gone, gone, gone, gone, ok(t, "skill_built")}, stdout: "SUCCEEDED", stderr: "asking on"},
+		"fleetd stays away": {
+			args: status + " --timeout 200ms", looks: []reply{gone}, code: exitRunning, stderr: "it goes on; follow it with",
+		},
+		"it is deleted": {args: status, looks: []reply{ok(t, "skill_building"), problem(404, `{"title":"x","detail":"gone"}`)}, code: exitError, stderr: "gone"},
 		"it takes too long": {
 			args: status + " --timeout 50ms", looks: []reply{ok(t, "skill_building")}, code: exitRunning,
 			stderr: "has not ended after 50ms: it goes on; follow it with: fleetctl skill status amzn1.ask.skill.aaa --account acme --wait",
