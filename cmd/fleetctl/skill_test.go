@@ -152,9 +152,17 @@ func TestAnUpdateIsShownBeforeItIsMade(t *testing.T) {
 		t.Parallel()
 		f := newFake(t, updates(t))
 		file := manifestFile(t, `{"manifestVersion":"1.0","a":"\u003c&>","b":12345678901234567890}`)
-		stdout, _ := fleetctl(t, f, exitDone, "skill", "update", "amzn1.ask.skill.aaa", "--account", "acme", "-f", file, "--yes")
+		stdout, stderr := fleetctl(t, f, exitDone, "skill", "update", "amzn1.ask.skill.aaa", "--account", "acme", "-f", file, "--yes")
 		require.Contains(t, stdout, "No changes: ")
-		require.Len(t, f.seen(), 1)
+		require.Zero(t, f.count("PUT", manifestRoute))
+		require.Empty(t, stderr)
+
+		routes := updates(t)
+		routes["GET "+skillRoute+"/status"] = []reply{ok(t, "skill_failed")}
+		f = newFake(t, routes)
+		_, stderr = fleetctl(t, f, exitDone, "skill", "update", "amzn1.ask.skill.aaa", "--account", "acme", "-f", file, "--yes")
+		require.Contains(t, stderr, "add --force to have it built anew")
+		require.Zero(t, f.count("PUT", manifestRoute))
 	})
 	t.Run("in color", func(t *testing.T) {
 		t.Parallel()

@@ -37,7 +37,7 @@ type skillAPI interface {
 
 var (
 	errNoSkill = errors.New("the skill manifest API knows no such skill")
-	errNotOurs = errors.New("the skill is another vendor's")
+	errNotOurs = errors.New("the skill is another vendor's, or the credential may not see it")
 )
 
 // Preflights checks what stands in the way of a skill before a rollout writes.
@@ -205,6 +205,8 @@ func fact[T any](what string, v T, err error) preflight.Fact[T] {
 		return preflight.Unknown[T](fmt.Sprintf("%s was not read within %s; try again", what, preflightTime))
 	case errors.As(err, &api) && api.Throttled():
 		return preflight.Unknown[T](fmt.Sprintf("%s was not read: the API pushes back; try again later", what))
+	case errors.As(err, &api) && api.Temporary():
+		return preflight.Unknown[T](fmt.Sprintf("%s was not read: %s; try again later", what, message(err)))
 	}
 	return preflight.Unknown[T](fmt.Sprintf("%s was not read: %s", what, message(err)))
 }

@@ -3,6 +3,7 @@ package remote
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"time"
@@ -78,7 +79,10 @@ func (e *Error) Error() string {
 	if len(notes) > 0 {
 		b.WriteString(" (" + strings.Join(notes, ", ") + ")")
 	}
-	if e.Err != nil {
+	switch {
+	case e.Status == 0 && errors.Is(e.Err, io.EOF):
+		b.WriteString(": the connection broke off before an answer came (EOF)")
+	case e.Err != nil:
 		b.WriteString(": " + e.Err.Error())
 	}
 	if mend := e.mend(); mend != "" {
