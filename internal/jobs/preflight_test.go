@@ -142,6 +142,11 @@ func TestAnAPIThatFailsIsNotChecked(t *testing.T) {
 		"broken":      {&remote.Error{API: "manifest", Operation: "list_skills", Status: http.StatusInternalServerError}, "answered 500"},
 		"forbidden":   {&remote.Error{API: "manifest", Operation: "list_skills", Status: http.StatusForbidden}, "answered 403"},
 		"unreachable": {errors.New("connection refused"), "connection refused"},
+		"no token in time": {
+			&remote.Error{API: "manifest", Err: &lwa.TokenError{
+				Account: "acme", Kind: fleet.CredentialDeveloper, Status: http.StatusBadGateway, Err: context.DeadlineExceeded,
+			}}, "was not read: the developer credential of account acme: get an access token from Login with Amazon: status 502",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

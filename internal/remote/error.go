@@ -54,6 +54,7 @@ type Error struct {
 	Err error
 
 	advice string // how to mend it, where the operation's client knows
+	look   string // the command that shows whether a write in doubt was done
 }
 
 // Error says what was asked, what came of it and how to mend it. It holds no
@@ -90,8 +91,12 @@ func (e *Error) Error() string {
 // mend says what a person can do about the statuses that a person can mend.
 func (e *Error) mend() string {
 	switch {
+	case e.InDoubt && e.look != "":
+		return fmt.Sprintf("whether it was done is not known: read before writing again, with `%s --account %s`", e.look, e.Account)
 	case e.InDoubt:
 		return "whether it was done is not known: read before writing again"
+	case e.HTML && e.Status < 500 && e.Status != http.StatusTooManyRequests:
+		return "something before the API answered, with a web page: check the account's API URL and the way there"
 	case e.Err != nil:
 		return ""
 	case e.advice != "":
