@@ -47,7 +47,7 @@ func New(cfg Config) (*Client, error) {
 	}
 	transport := cfg.Transport
 	if transport == nil {
-		transport = newTransport()
+		transport = NewTransport()
 	}
 	return &Client{
 		server: strings.TrimRight(u.String(), "/"),
@@ -61,10 +61,10 @@ func New(cfg Config) (*Client, error) {
 	}, nil
 }
 
-// newTransport bounds what happens before a request is on its way. There is no
+// NewTransport bounds what happens before a request is on its way. There is no
 // bound on the answer: an import of a million units takes as long as it takes,
 // and callers that cannot wait have a context.
-func newTransport() *http.Transport {
+func NewTransport() *http.Transport {
 	return &http.Transport{
 		Proxy:                 http.ProxyFromEnvironment,
 		DialContext:           (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 15 * time.Second}).DialContext,
