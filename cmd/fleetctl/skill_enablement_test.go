@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net/http"
 	"strings"
 	"testing"
 
@@ -142,4 +143,12 @@ func TestSkillEnablementSaysWhetherItIsEnabled(t *testing.T) {
 		require.Contains(t, stderr, want, args)
 	}
 	require.Len(t, f.seen(), asked)
+}
+
+func TestAWriteWhoseAnswerIsLostIsNotSaidToHaveMissedFleetd(t *testing.T) {
+	t.Parallel()
+	f := newFake(t, map[string][]reply{"DELETE /accounts/acme/skills/s1": {{next: func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }}}})
+	_, stderr := fleetctl(t, f, exitError, strings.Fields("skill delete s1 --account acme --yes")...)
+	require.Equal(t, "error: no answer from fleetd at "+f.srv.URL+": EOF\nWhether it was done is not known: look before you do it again.\n", stderr)
+	require.Equal(t, 1, f.count("DELETE", "/accounts/acme/skills/s1"))
 }

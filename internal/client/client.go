@@ -10,9 +10,11 @@ import (
 	"mime"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"reflect"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -107,6 +109,9 @@ type request struct {
 	body      io.Reader
 }
 
+// write reports whether the call may change something.
+func (r *request) write() bool { return r.method != http.MethodGet && r.method != http.MethodHead }
+
 // newRequest fills the {names} of an operation's path with pairs of name and value.
 func newRequest(operation, method, path string, pairs ...string) *request {
 	for i := 0; i+1 < len(pairs); i += 2 {
@@ -181,12 +186,15 @@ func (c *Client) send(ctx context.Context, r *request) (*http.Response, error) {
 		// a wrong token is told before 100 MB of CSV, not after.
 		req.Header.Set("Expect", "100-continue")
 	}
-	resp, err := c.http.Do(req)
+	var connected atomic.Bool // bytes may have left
+	resp, err := c.http.Do(req.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GotConn: func(httptrace.GotConnInfo) { connected.Store(true) },
+	})))
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
-		return nil, &UnreachableError{Server: c.server, Err: bare(err)}
+		return nil, &UnreachableError{Server: c.server, Err: bare(err), Sent: r.write() && connected.Load()}
 	}
 	if resp.StatusCode >= 200 && resp.StatusCode < 300 {
 		return resp, nil
@@ -208,7 +216,7 @@ func receive[T any](ctx context.Context, c *Client, r *request) (*Response[T], e
 	case ctx.Err() != nil:
 		return nil, context.Cause(ctx)
 	case err != nil:
-		return nil, &UnreachableError{Server: c.server, Err: fmt.Errorf("the answer broke off: %w", bare(err))}
+		return nil, &UnreachableError{Server: c.server, Err: fmt.Errorf("the answer broke off: %w", bare(err)), Sent: r.write()}
 	case len(out.Raw) > maxAnswer:
 		return nil, fmt.Errorf("%s: the answer of %s is larger than %d MiB; ask for a smaller page", r.operation, c.server, maxAnswer>>20)
 	case len(out.Raw) == 0:
