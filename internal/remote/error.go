@@ -96,7 +96,11 @@ func (e *Error) mend() string {
 	case e.InDoubt:
 		return "whether it was done is not known: read before writing again"
 	case e.HTML && e.Status < 500 && e.Status != http.StatusTooManyRequests:
-		return "something before the API answered, with a web page: check the account's API URL and the way there"
+		what := "something before the API answered"
+		if e.Err == nil {
+			what += ", with a web page"
+		}
+		return what + ": check the account's API URL and the way there"
 	case e.Err != nil:
 		return ""
 	case e.advice != "":
@@ -104,7 +108,7 @@ func (e *Error) mend() string {
 	case e.Status == http.StatusBadRequest:
 		return "check the skill ID, the unit ID, the stage and the account's region"
 	case e.Status == http.StatusUnauthorized:
-		return "a fresh access token was refused too: see fleetctl account check " + e.Account
+		return "a fresh access token was refused too, so its user or its scope does not allow this: see fleetctl account check " + e.Account
 	case e.Status == http.StatusForbidden:
 		return "check that the account's user has a role on the unit, that the home is vacant, and that the client was granted API access"
 	case e.Status >= 300 && e.Status < 400:
