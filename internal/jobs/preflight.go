@@ -197,10 +197,15 @@ func owned(skill preflight.Fact[preflight.Skill], build preflight.Fact[preflight
 
 // fact makes a fact of an answer, or says why there is none.
 func fact[T any](what string, v T, err error) preflight.Fact[T] {
-	var api *remote.Error
+	var (
+		api   *remote.Error
+		token *lwa.TokenError
+	)
 	switch {
 	case err == nil:
 		return preflight.Know(v)
+	case errors.As(err, &token): // which of the two was late is worth more than that one was
+		return preflight.Unknown[T](fmt.Sprintf("%s was not read: %s; try again later", what, message(token)))
 	case errors.Is(err, context.DeadlineExceeded):
 		return preflight.Unknown[T](fmt.Sprintf("%s was not read within %s; try again", what, preflightTime))
 	case errors.As(err, &api) && api.Throttled():

@@ -145,6 +145,11 @@ func TestAnAPIThatFailsIsNotChecked(t *testing.T) {
 		"broken off":  {&remote.Error{API: "manifest", Operation: "list_skills", Err: io.EOF}, "the connection broke off before an answer came (EOF); try again later"},
 		"forbidden":   {&remote.Error{API: "manifest", Operation: "list_skills", Status: http.StatusForbidden}, "answered 403"},
 		"unreachable": {errors.New("connection refused"), "connection refused"},
+		"no token in time": {
+			&remote.Error{API: "manifest", Err: &lwa.TokenError{
+				Account: "acme", Kind: fleet.CredentialDeveloper, Status: http.StatusBadGateway, Err: context.DeadlineExceeded,
+			}}, "was not read: the developer credential of account acme: get an access token from Login with Amazon: status 502",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
