@@ -97,7 +97,9 @@ func TestEventTailWaitsForWhatComesOfAnEvent(t *testing.T) {
 	}})
 	c := newConsole(t, f)
 	interrupt, wait := c.background(t, "event", "tail", "--since", "ev-0")
-	require.Eventually(t, func() bool { return strings.Contains(c.out.String(), "ev-4") || f.count(http.MethodGet, "/events") > 20 }, 20*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool {
+		return strings.Contains(c.out.String(), "ev-4") || f.count(http.MethodGet, "/events") > 20
+	}, 20*time.Second, time.Millisecond)
 	interrupt()
 	require.Equal(t, exitDone, wait())
 	lines := strings.Split(strings.TrimSpace(c.out.String()), "\n")
