@@ -314,6 +314,9 @@ func TestSkillsByName(t *testing.T) {
 	f := newFake(t, updates(t))
 	fleetctl(t, f, exitDone, "skill", "list", "--account", "acme", "--skill", "a,b", "--skill", "c")
 	require.Equal(t, "skill_id=a%2Cb&skill_id=c", f.last().query)
+	list := newFake(t, map[string][]reply{"GET /accounts/acme/skills": {ok(t, "skills")}})
+	_, stderr := fleetctl(t, list, exitDone, "skill", "list", "--account", "acme", "--skill", "amzn1.ask.skill.aaa", "--skill", "amzn1.ask.skill.aab", "-o", "json")
+	require.Equal(t, "Not among the skills of the account's vendor: amzn1.ask.skill.aab\n", stderr)
 	fleetctl(t, f, exitDone, strings.Fields("skill status amzn1.ask.skill.aaa --account acme --resource manifest --resource interactionModel")...)
 	require.Equal(t, "resource=manifest&resource=interactionModel", f.last().query)
 }

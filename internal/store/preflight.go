@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -12,6 +13,10 @@ import (
 	"fleetd/internal/preflight"
 	"fleetd/internal/store/db"
 )
+
+// PreflightRetention is how long the latest preflight of a change is kept. Whoever may look
+// can ask for any skill ID at all, so they must end.
+const PreflightRetention = 90 * 24 * time.Hour
 
 // linkedHomes is how many homes of an account are looked at for an account link.
 const linkedHomes = 5000
@@ -54,6 +59,18 @@ func (s *Store) Preflights(ctx context.Context, account, skillID string) ([]pref
 	return out, nil
 }
 
+// ForgetPreflights deletes preflights that are older than PreflightRetention, the oldest
+// first and at most so many: fewer deleted than that means that none is left.
+func (s *Store) ForgetPreflights(ctx context.Context, most int) (int, error) {
+	n, err := s.q().PreflightForget(ctx, db.PreflightForgetParams{
+		AgeSeconds: PreflightRetention.Seconds(), MaxRows: int32(most), //nolint:gosec // A group is small.
+	})
+	if err != nil {
+		return 0, mapError(fmt.Errorf("forget preflights: %w", err))
+	}
+	return int(n), nil
+}
+
 // LinkSeen reports whether a home of the account was last seen with an account linked to
 // the skill. It looks at the first homes of the account and not at all of a large fleet.
 func (s *Store) LinkSeen(ctx context.Context, account, skillID string) (bool, error) {
@@ -82,14 +99,15 @@ func (s *Store) RepairMade(ctx context.Context, actor fleet.Actor, once Idempote
 	return object != "", err
 }
 
-// keepPreflight keeps what was checked before a rollout was created.
+// keepPreflight keeps what was checked before a rollout was created, or began, in place of
+// what was kept.
 func keepPreflight(ctx context.Context, q *db.Queries, rolloutID int64, r *preflight.Report) error {
 	if r == nil {
 		return nil
 	}
 	text, err := json.Marshal(r)
 	if err == nil {
-		err = q.RolloutPreflightInsert(ctx, db.RolloutPreflightInsertParams{RolloutID: rolloutID, Report: text})
+		err = q.RolloutPreflightSave(ctx, db.RolloutPreflightSaveParams{RolloutID: rolloutID, Report: text})
 	}
 	if err != nil {
 		return fmt.Errorf("keep what was checked: %w", err)
@@ -116,9 +134,20 @@ func decodePreflight(text []byte) (*preflight.Report, error) {
 	return r, nil
 }
 
+// logPreflight has the log say what was checked, and what a person went on in spite of.
+func logPreflight(detail map[string]any, r *preflight.Report) {
+	if r == nil {
+		return
+	}
+	detail["preflight"] = r.Result
+	if failed := forcedPast(r); len(failed) > 0 {
+		detail["forced_past"] = failed
+	}
+}
+
 // forcedPast names the checks that a rollout was made in spite of.
 func forcedPast(r *preflight.Report) []preflight.Name {
-	if r == nil || !r.Forced {
+	if !r.Forced {
 		return nil
 	}
 	var names []preflight.Name
