@@ -107,13 +107,13 @@ func (o *rolloutCreateOptions) run(ctx context.Context) error {
 	})
 }
 
-// showAndAsk shows the plan and, unless --yes was said, asks. With --yes a plan that
-// cannot be made is no obstacle: a repeated call with its key stands in its own way,
-// and create says so, or has the first call's answer.
+// showAndAsk shows the plan and, unless --yes was said, asks. What cannot be planned is not
+// made, with --yes either. Only a call that may repeat another one by its key goes on:
+// what that one made stands in its way, and create has its answer.
 func (o *rolloutCreateOptions) showAndAsk(ctx context.Context, api *client.Client, body client.RolloutRequest, ask bool) error {
 	plan, err := api.PlanRollout(ctx, body)
 	if err != nil {
-		if !ask && ctx.Err() == nil {
+		if !ask && o.key != "" && ctx.Err() == nil {
 			return nil
 		}
 		return err
@@ -150,10 +150,11 @@ func insist[T any](ctx context.Context, p *program, key, done string, call func(
 			return r, err
 		}
 		if try == tries {
+			away.Sent = false // which is said here
 			p.note("It is not known whether %s: repeat the command with --idempotency-key %s, and at most one is.", done, key)
 			return nil, err
 		}
-		p.note("no answer (%s); asking again with the same key", plainCause(err, away))
+		p.note("%s; asking again with the same key", plainCause(err, away))
 		if err := wait(ctx, time.Duration(try)*p.pollInterval); err != nil {
 			return nil, err
 		}

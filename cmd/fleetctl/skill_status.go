@@ -135,7 +135,11 @@ func (w *buildWait) judge(r *client.Response[client.SkillState]) error {
 	return nil
 }
 
-const stateSucceeded = "SUCCEEDED"
+// The ends of a build, as the skill manifest API calls them.
+const (
+	stateSucceeded = "SUCCEEDED"
+	stateFailed    = "FAILED"
+)
 
 func (w *buildWait) print(r *client.Response[client.SkillState]) error {
 	if w.p.global.output == formatJSON {
@@ -191,7 +195,7 @@ func partColumns() []column[skillPart] {
 				switch s.status.LastUpdate.State {
 				case stateSucceeded:
 					return green
-				case "FAILED":
+				case stateFailed:
 					return red
 				}
 				return yellow

@@ -152,9 +152,17 @@ func TestAnUpdateIsShownBeforeItIsMade(t *testing.T) {
 		t.Parallel()
 		f := newFake(t, updates(t))
 		file := manifestFile(t, `{"manifestVersion":"1.0","a":"\u003c&>","b":12345678901234567890}`)
-		stdout, _ := fleetctl(t, f, exitDone, "skill", "update", "amzn1.ask.skill.aaa", "--account", "acme", "-f", file, "--yes")
+		stdout, stderr := fleetctl(t, f, exitDone, "skill", "update", "amzn1.ask.skill.aaa", "--account", "acme", "-f", file, "--yes")
 		require.Contains(t, stdout, "No changes: ")
-		require.Len(t, f.seen(), 1)
+		require.Zero(t, f.count("PUT", manifestRoute))
+		require.Empty(t, stderr)
+
+		routes := updates(t)
+		routes["GET "+skillRoute+"/status"] = []reply{ok(t, "skill_failed")}
+		f = newFake(t, routes)
+		_, stderr = fleetctl(t, f, exitDone, "skill", "update", "amzn1.ask.skill.aaa", "--account", "acme", "-f", file, "--yes")
+		require.Contains(t, stderr, "add --force to have it built anew")
+		require.Zero(t, f.count("PUT", manifestRoute))
 	})
 	t.Run("in color", func(t *testing.T) {
 		t.Parallel()
@@ -306,6 +314,9 @@ func TestSkillsByName(t *testing.T) {
 	f := newFake(t, updates(t))
 	fleetctl(t, f, exitDone, "skill", "list", "--account", "acme", "--skill", "a,b", "--skill", "c")
 	require.Equal(t, "skill_id=a%2Cb&skill_id=c", f.last().query)
+	list := newFake(t, map[string][]reply{"GET /accounts/acme/skills": {ok(t, "skills")}})
+	_, stderr := fleetctl(t, list, exitDone, "skill", "list", "--account", "acme", "--skill", "amzn1.ask.skill.aaa", "--skill", "amzn1.ask.skill.aab", "-o", "json")
+	require.Equal(t, "Not among the skills of the account's vendor: amzn1.ask.skill.aab\n", stderr)
 	fleetctl(t, f, exitDone, strings.Fields("skill status amzn1.ask.skill.aaa --account acme --resource manifest --resource interactionModel")...)
 	require.Equal(t, "resource=manifest&resource=interactionModel", f.last().query)
 }

@@ -194,7 +194,10 @@ func (s *server) getManifest(ctx context.Context, in *struct {
 // notReadyProblem is a conflict with what the build stumbled over, in the API's words.
 func notReadyProblem(account string, e *manifest.NotReadyError) error {
 	mend := fmt.Sprintf("; wait for its end with `fleetctl skill status %s --account %s --wait`", e.SkillID, account)
-	if !e.Temporary() {
+	switch m := e.Status.Manifest; {
+	case m != nil && m.Update.State == manifest.StateSucceeded:
+		mend = "; the API holds it back all the same, so try again in a moment"
+	case !e.Temporary():
 		mend = fmt.Sprintf("; its build failed, so update it with one that is mended: `fleetctl skill update %s --account %s --stage %s -f FILE --force` "+
 			"puts the file there, whatever there is", e.SkillID, account, e.Stage)
 	}

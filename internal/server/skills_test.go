@@ -289,3 +289,16 @@ func TestWhatTheAPISaysOfAManifest(t *testing.T) {
 	require.Contains(t, f.log.String(), "was not recorded in the log")
 	require.Contains(t, f.log.String(), "ticket 7")
 }
+
+// The API may point to the status of a build that has succeeded: to wait for its end
+// would be over at once, and the next read no wiser.
+func TestAManifestThatIsHeldBackAfterItsBuild(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.develop(t, &skillAPI{next: []fake{
+		{status: http.StatusSeeOther}, {status: http.StatusOK, body: `{"manifest":{"lastUpdateRequest":{"status":"SUCCEEDED"}}}`},
+	}})
+	got := f.call(t, "viewer", http.MethodGet, manifestPath, nil)
+	require.Equal(t, http.StatusConflict, got.status)
+	require.Contains(t, got.body, "the state of its last update is SUCCEEDED; the API holds it back all the same, so try again in a moment")
+}

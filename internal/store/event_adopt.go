@@ -11,7 +11,7 @@ import (
 // is doing in a process that lives. One statement sees events and jobs as of one moment,
 // and an event gets its job, and its end before the job's, in a transaction: what is
 // found has lost its job.
-const orphanEvents = `
+const orphanEvents = `-- name: EventOrphans :many
 SELECT id
 FROM events
 WHERE disposition IN ('received', 'acting')
