@@ -21,11 +21,6 @@ const (
 	EventSkillReviewPublish     EventName = "AlexaCustomerFeedbackEvent.SkillReviewPublish"
 )
 
-// EventNames lists every event that is documented.
-func EventNames() []EventName {
-	return []EventName{EventManifestUpdate, EventSkillCertification, EventSkillPublish, EventInteractionModelUpdate, EventSkillReviewPublish}
-}
-
 // EventStatus is how what an event tells of came out, as it came.
 type EventStatus string
 
@@ -34,9 +29,6 @@ const (
 	EventSucceeded EventStatus = "SUCCEEDED"
 	EventFailed    EventStatus = "FAILED"
 )
-
-// EventStatuses lists every status that is documented.
-func EventStatuses() []EventStatus { return []EventStatus{EventSucceeded, EventFailed} }
 
 // Event is what one notification tells. All but Raw is as it came where that is
 // printable, else escaped as Go does, and capped: an escaped or capped name is none
