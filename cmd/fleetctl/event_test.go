@@ -93,7 +93,7 @@ func TestEventUsage(t *testing.T) {
 // item is an event as the API gives it, oldest first by number.
 func item(n int) string {
 	return fmt.Sprintf(`{"id":"ev-%d", "account":"acme","name":"AlexaDevelopmentEvent.SkillPublish","status":"FAILED","skill_id":"s\u001b[31m",
-		"received_at":"2026-03-01T12:00:0%dZ","disposition":"received","actions":[]}`, n, n%10)
+		"received_at":"2026-03-01T12:00:0%dZ","disposition":"no_rule","actions":[]}`, n, n%10)
 }
 
 func items(next string, ns ...int) reply {
@@ -132,7 +132,7 @@ func TestEventTail(t *testing.T) {
 					continue
 				}
 				require.Contains(t, line, fmt.Sprintf("2026-03-01 12:00:0%d  ev-%d  acme  SkillPublish FAILED  s", i+1, i+1))
-				require.Contains(t, line, "received")
+				require.Contains(t, line, "no_rule")
 				require.NotContains(t, line, "\x1b")
 			}
 			require.Equal(t, 1, strings.Count(c.err.String(), "the database is away"), "an outage is told once")

@@ -11,6 +11,7 @@ import (
 
 	"fleetd/internal/client"
 	"fleetd/internal/fleet"
+	"fleetd/internal/preflight"
 )
 
 func newRollout(p *program) *cobra.Command {
@@ -216,11 +217,12 @@ func (o *rolloutTargetsOptions) run(ctx context.Context) error {
 type rolloutActOptions struct {
 	consent // yes: of cancel
 
-	p    *program
-	id   string
-	only []string
-	act  func(ctx context.Context, api *client.Client, o *rolloutActOptions) (*client.Response[client.Rollout], error)
-	done func(r client.Rollout) string
+	p     *program
+	id    string
+	only  []string
+	force bool // of resume
+	act   func(ctx context.Context, api *client.Client, o *rolloutActOptions) (*client.Response[client.Rollout], error)
+	done  func(r client.Rollout) string
 }
 
 func (o *rolloutActOptions) command(verb, short, long string) *cobra.Command {
@@ -267,17 +269,30 @@ func newRolloutPause(p *program) *cobra.Command {
 func newRolloutResume(p *program) *cobra.Command {
 	o := &rolloutActOptions{p: p}
 	o.act = func(ctx context.Context, api *client.Client, o *rolloutActOptions) (*client.Response[client.Rollout], error) {
-		return api.ResumeRollout(ctx, o.id, client.ReasonBody{Reason: ref(o.reason)})
+		if err := needReason(o.force, o.reason); err != nil {
+			return nil, err
+		}
+		return api.ResumeRollout(ctx, o.id, client.ResumeBody{Reason: ref(o.reason), Force: ref(o.force)})
 	}
 	o.done = func(r client.Rollout) string {
 		text := fmt.Sprintf("rollout %s %s", r.ID, r.State)
 		if past := r.Counts.Failed - r.Failures; past > 0 {
 			text += fmt.Sprintf("; %s acknowledged, %s allowed from here on", things(past, "failure"), things(r.MaxFailures, "failure"))
 		}
+		if r.Preflight != nil && r.Preflight.Why == string(preflight.WhyResume) && r.Requests == 0 {
+			text += "; checked: " + r.Preflight.Message
+		}
 		return text
 	}
-	return o.command("resume", "Resume a paused or halted rollout; past failures are acknowledged",
-		"Resume a paused or halted rollout. The failures so far are acknowledged: they count toward --max-failures no more.")
+	cmd := o.command("resume", "Resume a paused or halted rollout; past failures are acknowledged",
+		`Resume a paused or halted rollout. The failures so far are acknowledged: they count toward --max-failures no more.
+
+A rollout that never began, such as one made with --paused, is checked as at its creation (see fleetctl skill check): a
+check that fails stops it, and --force with a --reason goes on all the same. What could not be checked stops nothing.`)
+	cmd.Example = `  fleetctl rollout resume ro-5k3xw2c8
+  fleetctl rollout resume ro-5k3xw2c8 --force --reason "published within the hour, ticket 4711"`
+	forceFlag(cmd, &o.force)
+	return cmd
 }
 
 func newRolloutCancel(p *program) *cobra.Command {

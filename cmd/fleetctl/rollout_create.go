@@ -34,7 +34,8 @@ func newRolloutCreate(p *program) *cobra.Command {
 		Long: "Show the plan, ask, and start a rollout. Without a terminal to ask on, --yes is required.\n\n" + guardrailsHelp + `
 
 What stands in the way of the skill is checked first (see fleetctl skill check), and a check that fails stops it: --force
-with a --reason goes on all the same. With --paused the rollout is prepared, and nothing is released until it is resumed.
+with a --reason goes on all the same. With --paused the rollout is prepared, and nothing is released until it is resumed:
+checks that fail are shown and stop nothing now, and they are made anew when it begins.
 
 A repeated call with the same --idempotency-key and the same request creates one rollout.`,
 		Example: `  fleetctl rollout create enable --account acme --skill amzn1.ask.skill.x --select property=maple-court --watch
@@ -96,6 +97,9 @@ func (o *rolloutCreateOptions) run(ctx context.Context) error {
 	return printOne(o.p, rolloutColumns(o.p), r.Value, r.Raw, func(w io.Writer) {
 		_, _ = fmt.Fprintf(w, "rollout %s created%s\n", clean(r.Value.ID), mark(o.paused, ", paused"))
 		if o.paused {
+			if blocked(r.Value.Preflight, false) {
+				o.p.note("What failed is checked anew when it begins, and stops it then unless it is mended.")
+			}
 			o.p.note("Begin: fleetctl rollout resume %s", r.Value.ID)
 			return
 		}
@@ -103,13 +107,13 @@ func (o *rolloutCreateOptions) run(ctx context.Context) error {
 	})
 }
 
-// showAndAsk shows the plan and, unless --yes was said, asks. With --yes a plan that
-// cannot be made is no obstacle: a repeated call with its key stands in its own way,
-// and create says so, or has the first call's answer.
+// showAndAsk shows the plan and, unless --yes was said, asks. What cannot be planned is not
+// made, with --yes either. Only a call that may repeat another one by its key goes on:
+// what that one made stands in its way, and create has its answer.
 func (o *rolloutCreateOptions) showAndAsk(ctx context.Context, api *client.Client, body client.RolloutRequest, ask bool) error {
 	plan, err := api.PlanRollout(ctx, body)
 	if err != nil {
-		if !ask && ctx.Err() == nil {
+		if !ask && o.key != "" && ctx.Err() == nil {
 			return nil
 		}
 		return err
@@ -118,7 +122,7 @@ func (o *rolloutCreateOptions) showAndAsk(ctx context.Context, api *client.Clien
 	aside.stdout = o.p.stderr // stdout is for what was created
 	aside.showPlan(o.p.stderr, plan.Value)
 	_, _ = fmt.Fprintln(o.p.stderr)
-	if !ask || blocked(plan.Value.Preflight, o.force) { // the server refuses it, and says why
+	if !ask || blocked(plan.Value.Preflight, o.force || o.paused) { // the server refuses it, and says why
 		return nil
 	}
 	question := fmt.Sprintf("%s %s in %s?", title(o.action), o.skill, things(changes(plan.Value), "home"))
@@ -146,10 +150,11 @@ func insist[T any](ctx context.Context, p *program, key, done string, call func(
 			return r, err
 		}
 		if try == tries {
+			away.Sent = false // which is said here
 			p.note("It is not known whether %s: repeat the command with --idempotency-key %s, and at most one is.", done, key)
 			return nil, err
 		}
-		p.note("no answer (%s); asking again with the same key", plainCause(err, away))
+		p.note("%s; asking again with the same key", plainCause(err, away))
 		if err := wait(ctx, time.Duration(try)*p.pollInterval); err != nil {
 			return nil, err
 		}

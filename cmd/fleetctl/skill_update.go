@@ -205,7 +205,11 @@ func (o *skillUpdateOptions) compare(ctx context.Context, api *client.Client, m 
 		return true, err
 	}
 	if text == "" {
-		return true, o.p.say("No changes: the manifest of skill %s at stage %s is that of %s.", o.skill, o.stage, fileName(o.file))
+		err := o.p.say("No changes: the manifest of skill %s at stage %s is that of %s.", o.skill, o.stage, fileName(o.file))
+		if err == nil {
+			o.noteFailed(ctx, api)
+		}
+		return true, err
 	}
 	if o.dryRun {
 		_, err = io.WriteString(o.p.stdout, o.p.paintDiff(o.p.stdout, text))
@@ -219,6 +223,16 @@ func (o *skillUpdateOptions) compare(ctx context.Context, api *client.Client, m 
 		o.p.note("The API gave no entity tag: a change that somebody makes meanwhile will be overwritten.")
 	}
 	return false, nil
+}
+
+// noteFailed says what to do where nothing is to change and the last update failed all
+// the same: a build that fails leaves the manifest as it was, and the skill unfit for
+// rollouts. A status that cannot be had is no matter here.
+func (o *skillUpdateOptions) noteFailed(ctx context.Context, api *client.Client) {
+	r, err := o.status(ctx, api, 0)
+	if err == nil && r.Value.Manifest != nil && r.Value.Manifest.LastUpdate.State == stateFailed {
+		o.p.note("The last update of the skill FAILED and left this one, and rollouts of the skill are refused until one succeeds: add --force to have it built anew.")
+	}
 }
 
 // explain says what to do about an entity tag that is stale.

@@ -2235,6 +2235,15 @@ type RepairSkipped struct {
 	Reason string `json:"reason"`
 }
 
+// ResumeBody defines model for ResumeBody.
+type ResumeBody struct {
+	// Force Begin in spite of failed checks; needs a reason.
+	Force *bool `json:"force,omitempty"`
+
+	// Reason Why, for the log.
+	Reason *string `json:"reason,omitempty"`
+}
+
 // RetryBody defines model for RetryBody.
 type RetryBody struct {
 	// Reason Why, for the log.
@@ -2536,9 +2545,7 @@ type Subscription struct {
 
 	// SubscriberID Where the events go; empty in the answer to an update, which cannot change it.
 	SubscriberID string `json:"subscriber_id"`
-
-	// VendorID Empty in the answers to a create and an update.
-	VendorID string `json:"vendor_id"`
+	VendorID     string `json:"vendor_id"`
 }
 
 // SubscriptionBody defines model for SubscriptionBody.
@@ -3336,7 +3343,7 @@ type CancelRolloutJSONRequestBody = ReasonBody
 type PauseRolloutJSONRequestBody = ReasonBody
 
 // ResumeRolloutJSONRequestBody defines body for ResumeRollout for application/json ContentType.
-type ResumeRolloutJSONRequestBody = ReasonBody
+type ResumeRolloutJSONRequestBody = ResumeBody
 
 // RetryRolloutJSONRequestBody defines body for RetryRollout for application/json ContentType.
 type RetryRolloutJSONRequestBody = RetryBody

@@ -11,6 +11,7 @@ import (
 	"github.com/riverqueue/river"
 
 	"fleetd/internal/fleet"
+	"fleetd/internal/preflight"
 	"fleetd/internal/remote"
 	"fleetd/internal/store"
 )
@@ -52,19 +53,25 @@ type Publications interface {
 // keeps what it saw, and says it in a sentence.
 type RefreshPreflightFunc func(ctx context.Context, account, skillID string) (result string, err error)
 
+// PreflightFunc checks what stands in the way of each change, as Preflights.Run does.
+type PreflightFunc func(ctx context.Context, queries ...preflight.Query) ([]preflight.Report, error)
+
 // Events is the worker of events.
 type Events struct {
 	river.WorkerDefaults[EventArgs]
 
 	store        *store.Store
 	publications Publications
-	preflight    RefreshPreflightFunc // nil: there is none
+	checks       PreflightFunc
+	refreshes    RefreshPreflightFunc // nil: there is none
 	logger       *slog.Logger
 }
 
 // NewEvents makes the worker.
-func NewEvents(st *store.Store, publications Publications, preflight RefreshPreflightFunc, logger *slog.Logger) *Events {
-	return &Events{store: st, publications: publications, preflight: preflight, logger: logger}
+func NewEvents(
+	st *store.Store, publications Publications, checks PreflightFunc, refresh RefreshPreflightFunc, logger *slog.Logger,
+) *Events {
+	return &Events{store: st, publications: publications, checks: checks, refreshes: refresh, logger: logger}
 }
 
 // Work does what is left of one event's actions. Run again, it goes on where it was.
@@ -87,7 +94,7 @@ func (w *Events) Work(ctx context.Context, job *river.Job[EventArgs]) error {
 		if err != nil {
 			found = store.EventFinding{State: fleet.ActionFailed, Message: fmt.Sprintf("given up after %v: %s", eventGivesUp, message(err))}
 		}
-		acted, err := w.store.ActOnEvent(ctx, work.ID, action.Seq, found)
+		acted, err := w.act(ctx, work, action, found)
 		if err != nil {
 			errs = append(errs, err)
 			continue
@@ -102,6 +109,23 @@ func (w *Events) Work(ctx context.Context, job *river.Job[EventArgs]) error {
 		return river.JobSnooze(eventAsksAgain)
 	}
 	return nil
+}
+
+// act does an action. A rollout that never began is checked first, outside of the
+// transaction that decides whether it begins.
+func (w *Events) act(ctx context.Context, work store.EventWork, action store.EventPlanned, found store.EventFinding) (store.EventActed, error) {
+	acted, err := w.store.ActOnEvent(ctx, work.ID, action.Seq, found)
+	unchecked := new(store.UncheckedError)
+	if !errors.As(err, &unchecked) {
+		return acted, err
+	}
+	unchecked.Query.Why = preflight.WhyEvent
+	reports, err := w.checks(ctx, unchecked.Query)
+	if err != nil {
+		return acted, fmt.Errorf("check what event %s is to begin: %w", work.Key, err)
+	}
+	found.Preflight = &reports[0]
+	return w.store.ActOnEvent(ctx, work.ID, action.Seq, found)
 }
 
 // find finds out what an action stands on. An error may pass: it is asked again later.
@@ -140,10 +164,10 @@ func (w *Events) withdrawn(ctx context.Context, work store.EventWork) (store.Eve
 }
 
 func (w *Events) refresh(ctx context.Context, work store.EventWork) (store.EventFinding, error) {
-	if w.preflight == nil {
+	if w.refreshes == nil {
 		return store.EventFinding{State: fleet.ActionNotAvailable, Message: "this fleetd has no preflight checks"}, nil
 	}
-	result, err := w.preflight(ctx, work.Account, work.SkillID)
+	result, err := w.refreshes(ctx, work.Account, work.SkillID)
 	known := new(fleet.Error)
 	switch {
 	case errors.As(err, &known) && known.Code == fleet.CodeConflict:
@@ -156,9 +180,14 @@ func (w *Events) refresh(ctx context.Context, work store.EventWork) (store.Event
 	return store.EventFinding{State: fleet.ActionDone, Message: result}, nil
 }
 
+func eventJob(eventID int64) river.InsertManyParams {
+	return river.InsertManyParams{Args: EventArgs{EventID: eventID}, InsertOpts: &river.InsertOpts{MaxAttempts: eventMaxAttempts}}
+}
+
 // EnqueueEvent gives an event its job in the transaction that keeps it.
 func (r *Runner) EnqueueEvent(ctx context.Context, tx pgx.Tx, eventID int64) error {
-	_, err := r.river.InsertTx(ctx, tx, EventArgs{EventID: eventID}, &river.InsertOpts{MaxAttempts: eventMaxAttempts})
+	job := eventJob(eventID)
+	_, err := r.river.InsertTx(ctx, tx, job.Args, job.InsertOpts)
 	if err != nil {
 		return fmt.Errorf("insert the job of event %d: %w", eventID, err)
 	}

@@ -16,6 +16,7 @@ import (
 
 	"fleetd/internal/fleet"
 	"fleetd/internal/manifest"
+	"fleetd/internal/preflight"
 	"fleetd/internal/store"
 )
 
@@ -81,6 +82,11 @@ func (w *world) work(events *Events, key string) error {
 	return events.Work(w.t.Context(), &river.Job[EventArgs]{JobRow: &rivertype.JobRow{}, Args: EventArgs{EventID: id}})
 }
 
+// noChecks finds nothing in the way of anything.
+func noChecks(_ context.Context, queries ...preflight.Query) ([]preflight.Report, error) {
+	return make([]preflight.Report, len(queries)), nil
+}
+
 func nowhere(context.Context, pgx.Tx, int64) error { return nil }
 
 // The job of an event that runs twice, also at the same time, acts once.
@@ -91,7 +97,7 @@ func TestAnEventsJobThatRunsTwiceActsOnce(t *testing.T) {
 	asked := &desk{answer: hidden}
 	var refreshed atomic.Int32
 	w.rule(fleet.EventRefreshPreflight, "")
-	events := NewEvents(w.store, asked, func(context.Context, string, string) (string, error) {
+	events := NewEvents(w.store, asked, noChecks, func(context.Context, string, string) (string, error) {
 		refreshed.Add(1)
 		return "1 check failed", nil
 	}, w.runner().cfg.Logger)
@@ -116,7 +122,7 @@ func TestAnEventsJobThatRunsTwiceActsOnce(t *testing.T) {
 		require.Equal(t, fleet.ActionDone, e.Actions[i].State)
 		require.Contains(t, e.Actions[i].Message, message)
 	}
-	_, err := w.store.ResumeRollout(t.Context(), rollout, "", w.by)
+	_, err := w.store.ResumeRollout(t.Context(), rollout, store.ResumeParams{Actor: w.by, Preflight: &preflight.Report{}})
 	require.NoError(t, err)
 	n := asked.asked
 	require.NoError(t, w.work(events, key), "nor does it undo what a person did since")
@@ -152,12 +158,51 @@ func TestAnEventGoesOnAfterACrash(t *testing.T) {
 	require.Equal(t, 3, asked.asked)
 }
 
+// What a rule begins is checked first, and not by the word of the event.
+func TestWhatARuleBeginsIsCheckedFirst(t *testing.T) {
+	t.Parallel()
+	w := newStore(t)
+	w.account("acme")
+	w.exec("INSERT INTO units (account_id, unit_id, property) SELECT id, 'home-' || n, 'p' FROM accounts, generate_series(1, 5) AS n")
+	rollout := w.create(func(p *store.RolloutParams) { p.Paused = true }).ID
+	_, _, err := w.store.CreateEventRule(t.Context(), store.EventRuleParams{
+		Account: "acme", Event: "SkillPublish", Status: "any", Action: fleet.EventResumeRollout, Argument: rollout,
+	}, w.by, store.Idempotency{})
+	require.NoError(t, err)
+	var answer func() ([]preflight.Report, error)
+	var asked []preflight.Query
+	checks := func(_ context.Context, queries ...preflight.Query) ([]preflight.Report, error) {
+		asked = append(asked, queries...)
+		return answer()
+	}
+	events := NewEvents(w.store, &desk{}, checks, nil, w.runner().cfg.Logger)
+
+	away := w.take(1, nowhere)
+	answer = func() ([]preflight.Report, error) { return nil, errors.New("the database is away") }
+	require.ErrorContains(t, w.work(events, away), "the database is away")
+	require.Equal(t, fleet.EventActing, w.event(away).Disposition, "the job comes again")
+	answer = func() ([]preflight.Report, error) {
+		return []preflight.Report{{SkillID: skill, Checks: []preflight.Check{{Name: preflight.StageExists, Result: preflight.Fail, Message: "no stage live"}}}}, nil
+	}
+	require.NoError(t, w.work(events, away))
+	require.Equal(t, fleet.ActionRefused, w.event(away).Actions[0].State)
+	require.Contains(t, w.event(away).Actions[0].Message, "stage_exists: no stage live")
+	require.Equal(t, fleet.RolloutPaused, w.rollout(rollout).State)
+	require.Equal(t, preflight.Query{Account: "acme", Action: fleet.ActionEnable, SkillID: skill, Stage: fleet.StageLive, Why: preflight.WhyEvent}, asked[0])
+
+	unknown := w.take(2, nowhere)
+	answer = func() ([]preflight.Report, error) { return []preflight.Report{{Result: preflight.NotChecked}}, nil }
+	require.NoError(t, w.work(events, unknown))
+	require.Equal(t, fleet.ActionDone, w.event(unknown).Actions[0].State)
+	require.Equal(t, fleet.RolloutRunning, w.rollout(rollout).State)
+}
+
 func TestWhatCannotBeFoundOutIsAskedAgain(t *testing.T) {
 	t.Parallel()
 	w, rollout := scheduled(t)
 	w.rule(fleet.EventStartAudit, "all")
 	asked := &desk{answer: func(int) (Publication, error) { return Publication{}, errors.New("503 from the API") }}
-	events := NewEvents(w.store, asked, nil, w.runner().cfg.Logger)
+	events := NewEvents(w.store, asked, noChecks, nil, w.runner().cfg.Logger)
 	key := w.take(1, nowhere)
 
 	var snooze *river.JobSnoozeError
@@ -180,7 +225,7 @@ func TestARefreshThatWasNotAnsweredIsAskedAgain(t *testing.T) {
 	w.account("acme")
 	w.rule(fleet.EventRefreshPreflight, "")
 	var err error = &fleet.Error{Code: fleet.CodeUnavailable, Message: "the API pushes back"}
-	events := NewEvents(w.store, nil, func(context.Context, string, string) (string, error) { return "all is well", err }, w.runner().cfg.Logger)
+	events := NewEvents(w.store, nil, noChecks, func(context.Context, string, string) (string, error) { return "all is well", err }, w.runner().cfg.Logger)
 	key := w.take(1, nowhere)
 
 	var snooze *river.JobSnoozeError
@@ -204,7 +249,7 @@ func TestAnEventIsGivenUpInTheEnd(t *testing.T) {
 	key := w.take(1, nowhere)
 	w.exec("UPDATE events SET received_at = now() - interval '7 hours'")
 
-	require.NoError(t, w.work(NewEvents(w.store, asked, nil, w.runner().cfg.Logger), key))
+	require.NoError(t, w.work(NewEvents(w.store, asked, noChecks, nil, w.runner().cfg.Logger), key))
 
 	e := w.event(key)
 	require.Equal(t, fleet.EventActed, e.Disposition)
@@ -232,7 +277,7 @@ func TestOnlyAWithdrawnSkillHaltsRollouts(t *testing.T) {
 	} {
 		n++
 		key := w.take(n, nowhere)
-		require.NoError(t, w.work(NewEvents(w.store, &desk{answer: func(int) (Publication, error) { return c.p, c.err }}, nil, w.runner().cfg.Logger), key))
+		require.NoError(t, w.work(NewEvents(w.store, &desk{answer: func(int) (Publication, error) { return c.p, c.err }}, noChecks, nil, w.runner().cfg.Logger), key))
 		e := w.event(key)
 		require.Equal(t, c.state, e.Actions[0].State, c.name)
 		require.Contains(t, e.Actions[0].Message, c.says, c.name)
@@ -266,7 +311,7 @@ func TestAnEventOfAnAccountThatIsGoneDoesNothing(t *testing.T) {
 	require.NoError(t, w.pool.QueryRow(t.Context(), "SELECT id FROM events WHERE key = $1", key).Scan(&id))
 	require.NoError(t, w.store.DeleteAccount(t.Context(), "acme", false, "", w.by))
 	require.Zero(t, w.count("SELECT count(*) FROM events"))
-	events := NewEvents(w.store, &desk{answer: hidden}, nil, w.runner().cfg.Logger)
+	events := NewEvents(w.store, &desk{answer: hidden}, noChecks, nil, w.runner().cfg.Logger)
 	require.NoError(t, events.Work(t.Context(), &river.Job[EventArgs]{JobRow: &rivertype.JobRow{}, Args: EventArgs{EventID: id}}))
 }
 
@@ -276,7 +321,7 @@ func TestOldEventsAreDeleted(t *testing.T) {
 	w := newStore(t)
 	w.account("acme")
 	w.take(1, nowhere)
-	w.exec("UPDATE events SET received_at = now() - interval '91 days'")
+	w.exec("UPDATE events SET received_at = now() - interval '91 days', disposition = 'no_rule'")
 	key := w.take(2, nowhere)
 
 	w.start()

@@ -37,7 +37,7 @@ type skillAPI interface {
 
 var (
 	errNoSkill = errors.New("the skill manifest API knows no such skill")
-	errNotOurs = errors.New("the skill is another vendor's")
+	errNotOurs = errors.New("the skill is another vendor's, or the credential may not see it")
 )
 
 // Preflights checks what stands in the way of a skill before a rollout writes.
@@ -197,14 +197,21 @@ func owned(skill preflight.Fact[preflight.Skill], build preflight.Fact[preflight
 
 // fact makes a fact of an answer, or says why there is none.
 func fact[T any](what string, v T, err error) preflight.Fact[T] {
-	var api *remote.Error
+	var (
+		api   *remote.Error
+		token *lwa.TokenError
+	)
 	switch {
 	case err == nil:
 		return preflight.Know(v)
+	case errors.As(err, &token): // which of the two was late is worth more than that one was
+		return preflight.Unknown[T](fmt.Sprintf("%s was not read: %s; try again later", what, message(token)))
 	case errors.Is(err, context.DeadlineExceeded):
 		return preflight.Unknown[T](fmt.Sprintf("%s was not read within %s; try again", what, preflightTime))
 	case errors.As(err, &api) && api.Throttled():
 		return preflight.Unknown[T](fmt.Sprintf("%s was not read: the API pushes back; try again later", what))
+	case errors.As(err, &api) && api.Temporary():
+		return preflight.Unknown[T](fmt.Sprintf("%s was not read: %s; try again later", what, message(err)))
 	}
 	return preflight.Unknown[T](fmt.Sprintf("%s was not read: %s", what, message(err)))
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"sync/atomic"
@@ -140,8 +141,15 @@ func TestAnAPIThatFailsIsNotChecked(t *testing.T) {
 		"overloaded":  {&remote.Error{API: "manifest", Status: http.StatusServiceUnavailable}, "pushes back"},
 		"budget":      {&remote.Error{API: "manifest", Err: &remote.BudgetError{}}, "pushes back"},
 		"broken":      {&remote.Error{API: "manifest", Operation: "list_skills", Status: http.StatusInternalServerError}, "answered 500"},
+		"passing":     {&remote.Error{API: "manifest", Operation: "list_skills", Status: http.StatusBadGateway}, "try again later"},
+		"broken off":  {&remote.Error{API: "manifest", Operation: "list_skills", Err: io.EOF}, "the connection broke off before an answer came (EOF); try again later"},
 		"forbidden":   {&remote.Error{API: "manifest", Operation: "list_skills", Status: http.StatusForbidden}, "answered 403"},
 		"unreachable": {errors.New("connection refused"), "connection refused"},
+		"no token in time": {
+			&remote.Error{API: "manifest", Err: &lwa.TokenError{
+				Account: "acme", Kind: fleet.CredentialDeveloper, Status: http.StatusBadGateway, Err: context.DeadlineExceeded,
+			}}, "was not read: the developer credential of account acme: get an access token from Login with Amazon: status 502",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -96,7 +96,7 @@ func NewRunner(ctx context.Context, cfg RunnerConfig) (*Runner, error) {
 	if cfg.RefreshPreflight == nil {
 		cfg.RefreshPreflight = r.preflights.Refresh
 	}
-	events := NewEvents(cfg.Store, cfg.Publications, cfg.RefreshPreflight, cfg.Logger)
+	events := NewEvents(cfg.Store, cfg.Publications, r.preflights.Run, cfg.RefreshPreflight, cfg.Logger)
 	err = errors.Join(river.AddWorkerSafely(workers, r.targets), river.AddWorkerSafely(workers, r.audits), river.AddWorkerSafely(workers, events))
 	if err != nil {
 		return nil, fmt.Errorf("register worker: %w", err)

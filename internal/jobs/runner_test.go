@@ -182,7 +182,7 @@ func TestPauseIsNow(t *testing.T) {
 	}
 	require.Zero(t, attempts, "a pause spends no attempt")
 
-	_, err = w.store.ResumeRollout(t.Context(), id, "go on", w.by)
+	_, err = w.store.ResumeRollout(t.Context(), id, store.ResumeParams{Reason: "go on", Actor: w.by})
 	require.NoError(t, err)
 	w.untilState(id, fleet.RolloutSucceeded)
 	w.requireTrue(id, fleet.ActionEnable)
@@ -228,7 +228,7 @@ func TestTooManyFailuresHalt(t *testing.T) {
 		got = w.until(id, "nothing under way", func(r store.Rollout) bool { return r.Counts.Outstanding() == 0 })
 		require.Equal(t, 4, got.Failures, "also when what was under way has ended")
 		acknowledged = got.Counts.Failed
-		got, err := w.store.ResumeRollout(t.Context(), id, "known", w.by)
+		got, err := w.store.ResumeRollout(t.Context(), id, store.ResumeParams{Reason: "known", Actor: w.by})
 		require.NoError(t, err)
 		require.Zero(t, got.Failures)
 	}

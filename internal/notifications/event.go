@@ -5,20 +5,23 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
+	"slices"
 	"strconv"
 	"time"
+
+	"fleetd/internal/fleet"
 )
 
 // EventName is the kind of an event, as the notifications spell it.
 type EventName string
 
-// The events that are documented (facts 8).
+// The events that are documented (facts 8): those of fleet.EventNames.
 const (
-	EventManifestUpdate         EventName = "AlexaDevelopmentEvent.ManifestUpdate"
-	EventSkillCertification     EventName = "AlexaDevelopmentEvent.SkillCertification"
-	EventSkillPublish           EventName = "AlexaDevelopmentEvent.SkillPublish"
-	EventInteractionModelUpdate EventName = "AlexaDevelopmentEvent.InteractionModelUpdate"
-	EventSkillReviewPublish     EventName = "AlexaCustomerFeedbackEvent.SkillReviewPublish"
+	EventManifestUpdate         EventName = fleet.EventManifestUpdate
+	EventSkillCertification     EventName = fleet.EventSkillCertification
+	EventSkillPublish           EventName = fleet.EventSkillPublish
+	EventInteractionModelUpdate EventName = fleet.EventInteractionModelUpdate
+	EventSkillReviewPublish     EventName = fleet.EventSkillReviewPublish
 )
 
 // EventStatus is how what an event tells of came out, as it came.
@@ -26,8 +29,8 @@ type EventStatus string
 
 // The statuses that are documented. A review has none.
 const (
-	EventSucceeded EventStatus = "SUCCEEDED"
-	EventFailed    EventStatus = "FAILED"
+	EventSucceeded EventStatus = fleet.EventSucceeded
+	EventFailed    EventStatus = fleet.EventFailed
 )
 
 // Event is what one notification tells. All but Raw is as it came where that is
@@ -65,18 +68,15 @@ func (e Event) Empty() bool { return string(e.Raw) == "{}" }
 
 // Known reports whether the event is one that is documented.
 func (e Event) Known() bool {
-	switch e.Name {
-	case EventManifestUpdate, EventSkillCertification, EventSkillPublish, EventInteractionModelUpdate, EventSkillReviewPublish:
-		return true
-	}
-	return false
+	return slices.Contains(fleet.EventNames(), string(e.Name))
 }
 
 // Key names what happened: two notifications of the same event have the same key,
-// whatever SNS messages brought them, and those of different events have different
-// ones. It is the event's name, status, subscription, locale and the request that led
-// to it, or the review; of an event that has neither of these, all that it says. It
-// is made of what came and not of what was cleaned. An empty event has none.
+// whatever SNS messages and subscriptions brought them, and those of different events
+// have different ones. It is the event's name, status, skill, locale and the request
+// that led to it; of a review name, status, subscription, locale and its ID; of an
+// event that has neither of these, all that it says. It is made of what came and not
+// of what was cleaned. An empty event has none.
 func (e Event) Key() string { return e.key }
 
 // ParseEvent reads a notification: the Message of an SNS message, or the body of a
@@ -100,12 +100,13 @@ func ParseEvent(message []byte) (Event, error) {
 		status       = payload.text("status")
 		subscription = payload.object("subscription").text("subscriptionId")
 		locale       = model.text("locale")
+		skillID      = firstOf(skill.text("skillId"), model.text("skillId"))
 	)
 	e := Event{
 		Name:           EventName(plain(name, maxWord)),
 		RequestID:      plain(requestID, maxID),
 		Status:         EventStatus(plain(status, maxWord)),
-		SkillID:        plain(firstOf(skill.text("skillId"), model.text("skillId")), maxID),
+		SkillID:        plain(skillID, maxID),
 		VendorID:       plain(firstOf(skill.text("vendorId"), model.text("vendorId")), maxID),
 		SubscriptionID: plain(subscription, maxID),
 		Locale:         plain(locale, maxWord),
@@ -122,7 +123,7 @@ func ParseEvent(message []byte) (Event, error) {
 	switch reviewID := review.text("reviewId"); {
 	case e.Empty():
 	case requestID != "":
-		e.key = digest("request", name, status, subscription, locale, requestID)
+		e.key = digest("request", name, status, skillID, locale, requestID)
 	case reviewID != "":
 		e.key = digest("review", name, status, subscription, locale, reviewID)
 	default:

@@ -60,7 +60,7 @@ type Report struct {
 	Checks    []Check      `json:"checks"`
 	CheckedAt time.Time    `json:"checked_at"`
 	Why       Why          `json:"why"`    // what asked for it
-	Forced    bool         `json:"forced"` // a check failed, and the rollout was made all the same
+	Forced    bool         `json:"forced"` // a check failed, and a person went on all the same
 }
 
 // Why is what asked for a preflight. The set is closed.
@@ -71,6 +71,7 @@ const (
 	WhyCheck    Why = "check"    // a person, with `skill check`
 	WhyPlan     Why = "plan"     // a plan of a rollout
 	WhyCreate   Why = "create"   // the creation of a rollout
+	WhyResume   Why = "resume"   // the beginning of a prepared rollout
 	WhyRollback Why = "rollback" // of a rollback
 	WhyRepair   Why = "repair"   // of a repair
 	WhyEvent    Why = "event"    // a skill development event

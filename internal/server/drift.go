@@ -220,7 +220,7 @@ func (s *server) repairDrift(ctx context.Context, in *struct {
 		return nil, err
 	}
 	if !made {
-		if p.Preflights, err = s.preflightRepair(ctx, p, &force{yes: in.Body.Force, reason: in.Body.Reason}); err != nil {
+		if p.Preflights, err = s.preflightRepair(ctx, p, &gate{force: in.Body.Force, reason: in.Body.Reason, paused: in.Body.Paused}); err != nil {
 			return nil, err
 		}
 	}
@@ -235,8 +235,8 @@ func (s *server) repairDrift(ctx context.Context, in *struct {
 	return out, nil
 }
 
-// preflightRepair checks what a repair would make; where f is nil, it refuses nothing.
-func (s *server) preflightRepair(ctx context.Context, p store.RepairParams, f *force) (map[store.RepairChange]*preflight.Report, error) {
+// preflightRepair checks what a repair would make; where g is nil, it refuses nothing.
+func (s *server) preflightRepair(ctx context.Context, p store.RepairParams, g *gate) (map[store.RepairChange]*preflight.Report, error) {
 	changes, err := s.cfg.Drift.RepairChanges(ctx, p)
 	if err != nil {
 		return nil, err
@@ -246,8 +246,8 @@ func (s *server) preflightRepair(ctx context.Context, p store.RepairParams, f *f
 		queries[i] = preflight.Query{Account: c.Account, Action: c.Action, SkillID: c.SkillID, Stage: c.Stage, Why: preflight.WhyRepair}
 	}
 	var reports []preflight.Report
-	if f != nil {
-		reports, err = s.preflight(ctx, *f, queries...)
+	if g != nil {
+		reports, err = s.preflight(ctx, *g, queries...)
 	} else {
 		reports, err = s.cfg.Preflights.Preflight(ctx, queries...)
 	}

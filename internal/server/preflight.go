@@ -2,13 +2,12 @@ package server
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"net/http"
-	"slices"
-	"strings"
 
 	"fleetd/internal/fleet"
 	"fleetd/internal/preflight"
+	"fleetd/internal/store"
 )
 
 // Preflights checks what stands in the way of a skill, reading only. What an API did not
@@ -57,6 +56,9 @@ func (s *server) checkSkill(ctx context.Context, in *struct {
 	Body    *checkBody
 },
 ) (*preflightOut, error) {
+	if !fleet.ValidSkillID(in.SkillID) {
+		return nil, fleet.Invalidf("skill_id", "%q is no skill ID: it has 1 to 255 characters without spaces, such as amzn1.ask.skill.0f4a...", in.SkillID)
+	}
 	q := preflight.Query{Account: in.Name, SkillID: in.SkillID, Action: fleet.ActionEnable, Stage: fleet.StageLive, Why: preflight.WhyCheck}
 	if in.Body != nil && in.Body.Action != "" {
 		q.Action = fleet.Action(in.Body.Action)
@@ -84,60 +86,76 @@ func (s *server) listSkillChecks(ctx context.Context, in *struct {
 	return &preflightListOut{Body: newList(items, "")}, nil
 }
 
-// force is how a caller says that a failed check is known of.
-type force struct {
-	yes    bool
+// gate is how a caller bears checks that fail.
+type gate struct {
+	force  bool
 	reason string
+	// paused says that nothing begins now: what fails is shown and kept, and refuses
+	// nothing, for the checks are made anew when it begins.
+	paused bool
 }
 
 // check refuses a force that does not say why.
-func (f force) check() error {
-	if f.yes && f.reason == "" {
+func (g gate) check() error {
+	if g.force && g.reason == "" {
 		return fleet.Invalidf("reason", "say why: what is done in spite of a failed check needs a reason")
 	}
 	return nil
 }
 
 // preflight checks changes before anything is written. A failed check is a conflict that
-// lists what failed, unless it is forced: then the report says so.
-func (s *server) preflight(ctx context.Context, f force, queries ...preflight.Query) ([]preflight.Report, error) {
-	if err := f.check(); err != nil {
+// lists what failed, unless the gate bears it.
+func (s *server) preflight(ctx context.Context, g gate, queries ...preflight.Query) ([]preflight.Report, error) {
+	if err := g.check(); err != nil {
 		return nil, err
 	}
 	reports, err := s.cfg.Preflights.Preflight(ctx, queries...)
 	if err != nil {
 		return nil, err
 	}
-	var bad []preflight.Report
-	for i := range reports {
-		if len(reports[i].Failed()) > 0 {
-			bad = append(bad, reports[i])
-			reports[i].Forced = f.yes
-		}
+	if g.force {
+		preflight.Force(reports)
 	}
-	if len(bad) > 0 && !f.yes {
-		return nil, checksFailed(bad)
+	if err := preflight.Refusal(reports...); err != nil && !g.paused {
+		return nil, err
 	}
 	return reports, nil
 }
 
-// checksFailed is the conflict of checks that failed.
-func checksFailed(reports []preflight.Report) error {
-	e := &fleet.Error{Code: fleet.CodeConflict}
-	skills := []string{}
-	for _, r := range reports {
-		if !slices.Contains(skills, r.SkillID) {
-			skills = append(skills, r.SkillID)
-		}
-		for _, c := range r.Failed() {
-			e.Details = append(e.Details, fleet.Detail{Location: string(c.Name), Message: c.Message})
-		}
+// resumeBody is the body of resumeRollout.
+type resumeBody struct {
+	Reason string `json:"reason,omitempty" maxLength:"1000" doc:"Why, for the log."`
+	Force  bool   `json:"force,omitempty" doc:"Begin in spite of failed checks; needs a reason."`
+}
+
+// resumeRollout asks the APIs only for a rollout that the store will not let begin
+// unchecked: outside of the transaction that decides, which has the last word.
+func (s *server) resumeRollout(ctx context.Context, in *struct {
+	RolloutID
+
+	Body *resumeBody
+},
+) (*rolloutOut, error) {
+	p := store.ResumeParams{Actor: actor(ctx)}
+	g := gate{}
+	if in.Body != nil {
+		p.Reason, g = in.Body.Reason, gate{force: in.Body.Force, reason: in.Body.Reason}
 	}
-	what := "a check"
-	if n := len(e.Details); n > 1 {
-		what = fmt.Sprintf("%d checks", n)
+	if err := g.check(); err != nil {
+		return nil, err
 	}
-	e.Message = fmt.Sprintf("%s of skill %s failed, so homes would fail, and nothing was done: mend it, or go on all the same with --force and a --reason",
-		what, strings.Join(skills, ", "))
-	return e
+	r, err := s.cfg.Rollouts.ResumeRollout(ctx, in.ID, p)
+	if unchecked := new(store.UncheckedError); errors.As(err, &unchecked) {
+		unchecked.Query.Why = preflight.WhyResume
+		reports, err := s.cfg.Preflights.Preflight(ctx, unchecked.Query)
+		if err != nil {
+			return nil, err
+		}
+		if g.force {
+			preflight.Force(reports)
+		}
+		p.Preflight = &reports[0]
+		return rolloutAnswer(s.cfg.Rollouts.ResumeRollout(ctx, in.ID, p))
+	}
+	return rolloutAnswer(r, err)
 }

@@ -38,6 +38,14 @@ func rollout(t *testing.T, body string) (r store.Rollout) {
 	return r
 }
 
+// What can be no skill ID is a mistake of the caller, and not a check that was not made.
+func TestACheckOfWhatIsNoSkill(t *testing.T) {
+	t.Parallel()
+	f := withHomes(t)
+	require.Contains(t, f.must(t, http.StatusUnprocessableEntity, "viewer", "/accounts/acme/skills/x%20y/check", `{}`), "is no skill ID")
+	require.Zero(t, f.asked.Load())
+}
+
 // A call that is repeated has the first call's answer, whatever became of the skill, and
 // nothing is asked for it.
 func TestARepeatedCreationIsNotCheckedAgain(t *testing.T) {
@@ -61,6 +69,49 @@ func TestForceThatIsNotNeeded(t *testing.T) {
 	require.False(t, rollout(t, f.must(t, http.StatusCreated, "operator", "/rollouts", body)).Preflight.Forced)
 }
 
+// What is prepared may fail its checks for now. They are made anew when it begins, and
+// then they stop it as they stop any creation.
+func TestWhatIsPreparedIsCheckedWhenItBegins(t *testing.T) {
+	t.Parallel()
+	f := withHomes(t)
+	plain := `{"account": "acme", "action": "enable", "skill_id": "` + hidden + `", "selector": "all"`
+	refusal := f.must(t, http.StatusConflict, "operator", "/rollouts", plain+`}`)
+	made := rollout(t, f.must(t, http.StatusCreated, "operator", "/rollouts", plain+`, "paused": true}`))
+	require.Equal(t, preflight.Fail, made.Preflight.Result)
+	require.False(t, made.Preflight.Forced)
+	require.Equal(t, preflight.WhyCreate, made.Preflight.Why)
+
+	resume := "/rollouts/" + made.ID + "/resume"
+	again := f.must(t, http.StatusConflict, "operator", resume, `{}`)
+	const first, last = `"detail":`, `"request_id":`
+	said := func(body string) string { return body[strings.Index(body, first):strings.Index(body, last)] }
+	require.Equal(t, said(refusal), said(again), "it says the same")
+	require.Contains(t, again, `"location":"publication"`)
+	require.Contains(t, f.must(t, http.StatusUnprocessableEntity, "operator", resume, `{"force": true}`), `"location":"reason"`)
+	f.must(t, http.StatusForbidden, "viewer", resume, `{}`)
+	got, err := f.store.Rollout(t.Context(), made.ID)
+	require.NoError(t, err)
+	require.Equal(t, "paused", string(got.State))
+
+	began := rollout(t, f.must(t, http.StatusOK, "operator", resume, `{"force": true, "reason": "shown at noon"}`))
+	require.Equal(t, "running", string(began.State))
+	require.True(t, began.Preflight.Forced)
+	require.Equal(t, preflight.WhyResume, began.Preflight.Why)
+	asked := f.asked.Load()
+	f.must(t, http.StatusOK, "operator", resume, `{}`)
+	require.Equal(t, asked, f.asked.Load(), "it runs: there is nothing to check")
+}
+
+// Where nothing can be asked, what is prepared begins.
+func TestWhatCannotBeCheckedBegins(t *testing.T) {
+	t.Parallel()
+	f := withHomes(t)
+	made := rollout(t, f.must(t, http.StatusCreated, "operator", "/rollouts", `{"account": "acme", "action": "enable", "skill_id": "any", "selector": "all", "paused": true}`))
+	began := rollout(t, f.must(t, http.StatusOK, "operator", "/rollouts/"+made.ID+"/resume", `{}`))
+	require.Equal(t, "running", string(began.State))
+	require.Equal(t, preflight.NotChecked, began.Preflight.Result)
+}
+
 // Disabling a hidden skill is not stopped, and neither is going back to having it: the
 // check that fails is kept as evidence.
 func TestARollbackIsNotStopped(t *testing.T) {
@@ -82,6 +133,9 @@ func TestARollbackIsNotStopped(t *testing.T) {
 	require.Equal(t, preflight.Fail, back.Preflight.Result)
 	require.True(t, back.Preflight.Forced)
 	require.Equal(t, "paused", string(back.State))
+	asked := f.asked.Load()
+	f.must(t, http.StatusOK, "operator", "/rollouts/"+back.ID+"/resume", `{}`)
+	require.Equal(t, asked, f.asked.Load(), "nor when it begins")
 }
 
 // A repair that a person asks for is checked as a rollout is: one skill that fails refuses

@@ -96,6 +96,6 @@ func (s *server) preflightRollback(ctx context.Context, id string) ([]preflight.
 	if err != nil {
 		return nil, err
 	}
-	reports[0].Forced = len(reports[0].Failed()) > 0
+	preflight.Force(reports)
 	return reports, nil
 }

@@ -19,7 +19,7 @@ type RolloutStore interface {
 	ListRollouts(ctx context.Context, f store.RolloutFilter) ([]store.Rollout, int64, error)
 	ListTargets(ctx context.Context, id string, f store.TargetFilter) ([]store.Target, int, error)
 	PauseRollout(ctx context.Context, id, reason string, by fleet.Actor) (store.Rollout, error)
-	ResumeRollout(ctx context.Context, id, reason string, by fleet.Actor) (store.Rollout, error)
+	ResumeRollout(ctx context.Context, id string, p store.ResumeParams) (store.Rollout, error)
 	CancelRollout(ctx context.Context, id, reason string, by fleet.Actor) (store.Rollout, error)
 	RetryRollout(ctx context.Context, id string, p store.RetryParams) (store.Rollout, error)
 }
@@ -73,7 +73,8 @@ func (s *server) registerRollouts() {
 		timeout: rolloutTimeout,
 		summary: "Create a rollout, which starts at once unless start_at says when or it is paused",
 		text: "Refused with the code conflict while another rollout works on the same skill of one of the units, and when a check of the skill fails: " +
-			"errors lists the checks, and force goes on in spite of them. What was checked is kept in preflight.",
+			"errors lists the checks, and force goes on in spite of them. One that is made paused is not refused for them: they are made anew when it " +
+			"begins. What was checked is kept in preflight.",
 	}, s.createRollout)
 	register(s, operation{
 		id: "listRollouts", method: http.MethodGet, path: "/rollouts", tag: tag, role: fleet.RoleViewer,
@@ -94,8 +95,10 @@ func (s *server) registerRollouts() {
 	}, s.pauseRollout)
 	register(s, operation{
 		id: "resumeRollout", method: http.MethodPost, path: "/rollouts/{id}/resume", tag: tag, role: fleet.RoleOperator,
+		timeout: rolloutTimeout,
 		summary: "Resume a paused or halted rollout",
-		text:    "The failures so far are acknowledged: they no longer count toward max_failures.",
+		text: "The failures so far are acknowledged: they no longer count toward max_failures. One that never began is checked first, as at its creation: " +
+			"a check that fails refuses it with the code conflict, unless force goes on in spite of it. What was checked is kept in preflight.",
 	}, s.resumeRollout)
 	register(s, operation{
 		id: "cancelRollout", method: http.MethodPost, path: "/rollouts/{id}/cancel", tag: tag, role: fleet.RoleOperator,
@@ -195,7 +198,7 @@ func (s *server) createRollout(ctx context.Context, in *struct {
 		return nil, err
 	}
 	return s.create(ctx, p, once, func() ([]preflight.Report, error) {
-		return s.preflight(ctx, force{yes: request.Force, reason: request.Reason}, preflight.Query{
+		return s.preflight(ctx, gate{force: request.Force, reason: request.Reason, paused: request.Paused}, preflight.Query{
 			Account: p.Account, Action: p.Action, SkillID: p.SkillID, Stage: p.Stage, Why: preflight.WhyCreate,
 		})
 	})
@@ -282,10 +285,6 @@ type rolloutAct struct {
 
 func (s *server) pauseRollout(ctx context.Context, in *rolloutAct) (*rolloutOut, error) {
 	return rolloutAnswer(s.cfg.Rollouts.PauseRollout(ctx, in.ID, in.Body.text(), actor(ctx)))
-}
-
-func (s *server) resumeRollout(ctx context.Context, in *rolloutAct) (*rolloutOut, error) {
-	return rolloutAnswer(s.cfg.Rollouts.ResumeRollout(ctx, in.ID, in.Body.text(), actor(ctx)))
 }
 
 func (s *server) cancelRollout(ctx context.Context, in *rolloutAct) (*rolloutOut, error) {

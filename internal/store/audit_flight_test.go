@@ -54,7 +54,7 @@ func TestRolloutsInFlightAreNoDrift(t *testing.T) {
 		a := w.run(t, every(nil))
 		require.Equal(t, 1, a.InSync)
 		require.Zero(t, a.Drift)
-		_, err = w.ResumeRollout(t.Context(), r.ID, "", w.by)
+		_, err = w.ResumeRollout(t.Context(), r.ID, resuming("", w.by))
 		require.NoError(t, err)
 		y.take()
 		y.tick(t, r.ID, 1)

@@ -89,9 +89,24 @@ func (a acting) decide(ctx context.Context, found EventFinding) (outcome, error)
 	})
 	known := new(fleet.Error)
 	if errors.As(mapError(err), &known) && known.Code != fleet.CodeUnavailable && known.Code != fleet.CodeInternal {
-		return outcome{fleet.ActionRefused, known.Message}, nil
+		return outcome{fleet.ActionRefused, a.refused(known)}, nil
 	}
 	return end, err
+}
+
+// refused says what the state of things forbade; a rollout that its checks kept from
+// beginning, with what failed.
+func (a acting) refused(e *fleet.Error) string {
+	if !a.action.Action.OfRollout() || len(e.Details) == 0 {
+		return e.Message
+	}
+	failed := make([]string, len(e.Details))
+	for i, d := range e.Details {
+		failed[i] = d.Location + ": " + d.Message
+	}
+	id := a.action.Argument
+	return fmt.Sprintf("rollout %s was not begun, for it failed its checks: %s. Mend it and run `fleetctl rollout resume %s`, or add --force and a --reason",
+		id, strings.Join(failed, "; "), id)
 }
 
 // newer names the event that took this one's place, if one did. Until the transaction
@@ -118,9 +133,9 @@ func (a acting) newer(ctx context.Context) (string, error) {
 func (a acting) perform(ctx context.Context, found EventFinding) (outcome, error) {
 	switch a.action.Action {
 	case fleet.EventResumeRollout:
-		return a.set(ctx, "rollout.resume", "resumed", resumeRollout)
+		return a.set(ctx, "rollout.resume", "resumed", resumeRollout(found.Preflight))
 	case fleet.EventStartRollout:
-		return a.set(ctx, "rollout.start", "started", startRollout)
+		return a.set(ctx, "rollout.start", "started", startRollout(found.Preflight))
 	case fleet.EventHaltRollouts:
 		return a.halt(ctx, found.Withdrawn)
 	case fleet.EventStartAudit:

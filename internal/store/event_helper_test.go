@@ -70,12 +70,16 @@ func (m *mailbox) rule(t *testing.T, action fleet.EventAction, argument string, 
 	return rule
 }
 
-// work does what an event's job does, with nothing to ask elsewhere.
+// work does what an event's job does, with nothing to ask elsewhere and nothing in the way
+// of what begins.
 func (m *mailbox) work(t *testing.T, id int64, found store.EventFinding) []store.EventActed {
 	t.Helper()
 	work, ok, err := m.ClaimEvent(t.Context(), id)
 	require.NoError(t, err)
 	var out []store.EventActed
+	if found.Preflight == nil {
+		found.Preflight = resuming("", m.by).Preflight
+	}
 	for _, a := range work.Actions {
 		require.True(t, ok)
 		acted, err := m.ActOnEvent(t.Context(), id, a.Seq, found)

@@ -130,12 +130,42 @@ func TestRulesActOnceAndSayWhatTheyDid(t *testing.T) {
 	m.pause(t, paused.ID)
 	require.Empty(t, m.work(t, id, store.EventFinding{}))
 	for seq := range int32(3) {
-		_, err := m.ActOnEvent(t.Context(), id, seq, store.EventFinding{})
+		_, err := m.ActOnEvent(t.Context(), id, seq, store.EventFinding{Preflight: resuming("", m.by).Preflight})
 		require.NoError(t, err)
 	}
 	require.Equal(t, fleet.RolloutPaused, m.state(t, paused.ID))
 	require.Equal(t, e, m.event(t, key))
 	require.Equal(t, 1, m.logged(t, "rule "+resume.ID, "event.act"))
+}
+
+// A rule does not begin what fails its checks: the event says so, and what to do.
+func TestARuleDoesNotBeginWhatFailsItsChecks(t *testing.T) {
+	t.Parallel()
+	for _, action := range []fleet.EventAction{fleet.EventResumeRollout, fleet.EventStartRollout} {
+		t.Run(string(action), func(t *testing.T) {
+			t.Parallel()
+			m := newMailbox(t, 20)
+			r := m.create(t, func(p *store.RolloutParams) { p.Paused = true })
+			m.rule(t, action, r.ID)
+			id, key := m.receiveOne(t, m.published(t, 1, 0))
+			work, _, err := m.ClaimEvent(t.Context(), id)
+			require.NoError(t, err)
+
+			_, err = m.ActOnEvent(t.Context(), id, work.Actions[0].Seq, store.EventFinding{})
+			require.ErrorAs(t, err, new(*store.UncheckedError))
+			require.Equal(t, fleet.EventActing, m.event(t, key).Disposition, "nothing was done")
+
+			failed := checked(time.Now())
+			acted := m.work(t, id, store.EventFinding{Preflight: &failed})
+
+			require.Equal(t, fleet.ActionRefused, acted[0].State)
+			require.Equal(t, "rollout "+r.ID+" was not begun, for it failed its checks: manifest_build: "+failed.Failed()[0].Message+
+				". Mend it and run `fleetctl rollout resume "+r.ID+"`, or add --force and a --reason", acted[0].Message)
+			require.Equal(t, fleet.RolloutPaused, m.state(t, r.ID))
+			require.Equal(t, fleet.EventActed, m.event(t, key).Disposition)
+			require.Empty(t, m.work(t, id, store.EventFinding{}), "and the event does not come back to it")
+		})
+	}
 }
 
 // A crash between two actions: the job goes on with the second, whatever became of
@@ -151,7 +181,7 @@ func TestAnEventGoesOnWhereItWas(t *testing.T) {
 	work, ok, err := m.ClaimEvent(t.Context(), id)
 	require.NoError(t, err)
 	require.True(t, ok)
-	_, err = m.ActOnEvent(t.Context(), id, work.Actions[0].Seq, store.EventFinding{})
+	_, err = m.ActOnEvent(t.Context(), id, work.Actions[0].Seq, store.EventFinding{Preflight: resuming("", m.by).Preflight})
 	require.NoError(t, err)
 	require.Equal(t, fleet.EventActing, m.event(t, key).Disposition)
 	for _, rule := range []store.EventRule{first, second} {
@@ -206,7 +236,7 @@ func TestANewerEventTakesThePlaceOfOneThatWaits(t *testing.T) {
 	newer, newerKey := m.receiveOne(t, failed)
 	m.work(t, newer, store.EventFinding{})
 
-	acted, err := m.ActOnEvent(t.Context(), older, work.Actions[0].Seq, store.EventFinding{})
+	acted, err := m.ActOnEvent(t.Context(), older, work.Actions[0].Seq, store.EventFinding{Preflight: resuming("", m.by).Preflight})
 
 	require.NoError(t, err)
 	require.Equal(t, fleet.ActionSuperseded, acted.State)

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"fleetd/internal/fleet"
+	"fleetd/internal/preflight"
 )
 
 // EventRetention is how long events are kept. A message is known again for as long,
@@ -184,6 +185,8 @@ type EventFinding struct {
 	Message string
 	// Withdrawn says why nobody can enable the skill any more, for halt_rollouts.
 	Withdrawn string
+	// Preflight is what was checked for the beginning of a rollout that never began.
+	Preflight *preflight.Report
 }
 
 // EventTotal is how many events were ever taken, by account, event and status.

@@ -94,7 +94,8 @@ func ordered(e db.Event) bool { return e.EventAt != nil && e.ReviewID == "" }
 
 // ActOnEvent does one action of an event and records it, in one transaction: run
 // again, it finds the action ended and changes nothing. It is recorded on the event,
-// and in the log as done by the rule. An error means that nothing was done.
+// and in the log as done by the rule. An error means that nothing was done; a
+// *UncheckedError is mended by a finding with a Preflight.
 func (s *Store) ActOnEvent(ctx context.Context, event int64, seq int32, found EventFinding) (out EventActed, err error) {
 	err = s.inTx(ctx, func(tx pgx.Tx) error {
 		q := db.New(tx)

@@ -99,14 +99,15 @@ func (s *Store) RepairMade(ctx context.Context, actor fleet.Actor, once Idempote
 	return object != "", err
 }
 
-// keepPreflight keeps what was checked before a rollout was created.
+// keepPreflight keeps what was checked before a rollout was created, or began, in place of
+// what was kept.
 func keepPreflight(ctx context.Context, q *db.Queries, rolloutID int64, r *preflight.Report) error {
 	if r == nil {
 		return nil
 	}
 	text, err := json.Marshal(r)
 	if err == nil {
-		err = q.RolloutPreflightInsert(ctx, db.RolloutPreflightInsertParams{RolloutID: rolloutID, Report: text})
+		err = q.RolloutPreflightSave(ctx, db.RolloutPreflightSaveParams{RolloutID: rolloutID, Report: text})
 	}
 	if err != nil {
 		return fmt.Errorf("keep what was checked: %w", err)
@@ -133,9 +134,20 @@ func decodePreflight(text []byte) (*preflight.Report, error) {
 	return r, nil
 }
 
+// logPreflight has the log say what was checked, and what a person went on in spite of.
+func logPreflight(detail map[string]any, r *preflight.Report) {
+	if r == nil {
+		return
+	}
+	detail["preflight"] = r.Result
+	if failed := forcedPast(r); len(failed) > 0 {
+		detail["forced_past"] = failed
+	}
+}
+
 // forcedPast names the checks that a rollout was made in spite of.
 func forcedPast(r *preflight.Report) []preflight.Name {
-	if r == nil || !r.Forced {
+	if !r.Forced {
 		return nil
 	}
 	var names []preflight.Name

@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"sync"
 	"testing"
 	"time"
 
@@ -127,6 +128,11 @@ func TestARolloutKeepsWhatWasChecked(t *testing.T) {
 	require.NotContains(t, log[0].Detail, "preflight")
 }
 
+// resuming resumes with nothing in the way, of what began and of what did not.
+func resuming(reason string, by fleet.Actor) store.ResumeParams {
+	return store.ResumeParams{Reason: reason, Actor: by, Preflight: &preflight.Report{Result: preflight.NotChecked}}
+}
+
 // A rollout that is made paused is prepared: nothing of it is released, and nothing is
 // taken as known that may be old by the time it is resumed.
 func TestARolloutIsMadePaused(t *testing.T) {
@@ -144,7 +150,7 @@ func TestARolloutIsMadePaused(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, fleet.RolloutPaused, got.State)
 
-	got, err = y.ResumeRollout(t.Context(), made.ID, "published", y.by)
+	got, err = y.ResumeRollout(t.Context(), made.ID, resuming("published", y.by))
 	require.NoError(t, err)
 	require.Equal(t, fleet.RolloutRunning, got.State)
 	y.tick(t, made.ID, 100)
@@ -156,11 +162,104 @@ func TestARolloutThatIsPausedAndScheduledWaitsForBoth(t *testing.T) {
 	y := newYard(t, 3)
 	made := y.create(t, func(p *store.RolloutParams) { p.Paused, p.StartAt = true, time.Now().Add(time.Hour) })
 	require.Equal(t, fleet.RolloutPaused, made.State)
-	got, err := y.ResumeRollout(t.Context(), made.ID, "", y.by)
+	got, err := y.ResumeRollout(t.Context(), made.ID, resuming("", y.by))
 	require.NoError(t, err)
 	require.Equal(t, fleet.RolloutScheduled, got.State)
 	y.tick(t, made.ID, 100)
 	require.Empty(t, y.take())
+}
+
+// What was prepared begins on what was checked for its beginning, and on nothing older.
+func TestAPreparedRolloutIsCheckedWhenItBegins(t *testing.T) {
+	t.Parallel()
+	y := newYard(t, 3)
+	failed := checked(time.Now().UTC().Truncate(time.Millisecond))
+	made := y.create(t, func(p *store.RolloutParams) { p.Paused, p.Preflight = true, &failed })
+	require.Equal(t, &failed, made.Preflight, "kept as it is: nobody forced anything")
+	resume := func(report *preflight.Report) (store.Rollout, error) {
+		return y.ResumeRollout(t.Context(), made.ID, store.ResumeParams{Reason: "go", Actor: y.by, Preflight: report})
+	}
+
+	_, err := resume(nil)
+	unchecked := new(store.UncheckedError)
+	require.ErrorAs(t, err, &unchecked)
+	require.Equal(t, preflight.Query{Account: "acme", Action: fleet.ActionEnable, SkillID: testSkill, Stage: fleet.StageLive}, unchecked.Query)
+	again := checked(failed.CheckedAt.Add(time.Minute), func(r *preflight.Report) { r.Why = preflight.WhyResume })
+	_, err = resume(&again)
+	require.Equal(t, fleet.CodeConflict, asFleet(t, err).Code)
+	require.Equal(t, "manifest_build", asFleet(t, err).Details[0].Location)
+	got, err := y.Rollout(t.Context(), made.ID)
+	require.NoError(t, err)
+	require.Equal(t, fleet.RolloutPaused, got.State)
+	require.Equal(t, &failed, got.Preflight)
+	log, _, err := y.ListLog(t.Context(), store.LogFilter{Action: "rollout.resume"})
+	require.NoError(t, err)
+	require.Empty(t, log)
+
+	again.Forced = true
+	got, err = resume(&again)
+	require.NoError(t, err)
+	require.Equal(t, fleet.RolloutRunning, got.State)
+	require.Equal(t, &again, got.Preflight, "what it began on")
+	log, _, err = y.ListLog(t.Context(), store.LogFilter{Action: "rollout.resume"})
+	require.NoError(t, err)
+	require.Equal(t, []any{"manifest_build"}, log[0].Detail["forced_past"])
+
+	// A second one who comes late, with a failure of his own, changes nothing and is not refused.
+	late := again
+	late.Forced = false
+	got, err = resume(&late)
+	require.NoError(t, err)
+	require.Equal(t, fleet.RolloutRunning, got.State)
+	require.Equal(t, &again, got.Preflight)
+
+	y.tick(t, made.ID, 100)
+	_, err = y.PauseRollout(t.Context(), made.ID, "", y.by)
+	require.NoError(t, err)
+	got, err = resume(nil)
+	require.NoError(t, err, "what has begun is not checked")
+	require.Equal(t, fleet.RolloutRunning, got.State)
+}
+
+// However many resume at once, with and without a failed check: it begins once, on one
+// report that does not fail.
+func TestResumesAtOnceBeginOnce(t *testing.T) {
+	t.Parallel()
+	y := newYard(t, 3)
+	made := y.create(t, func(p *store.RolloutParams) { p.Paused = true })
+	var group sync.WaitGroup
+	errs := make([]error, 8)
+	for i := range errs {
+		report := checked(time.Now().UTC().Truncate(time.Millisecond).Add(time.Duration(i)*time.Second), func(r *preflight.Report) {
+			if r.Why = preflight.WhyResume; i%2 == 0 {
+				r.Checks, r.Result = nil, preflight.NotChecked
+			}
+		})
+		group.Go(func() {
+			_, errs[i] = y.ResumeRollout(t.Context(), made.ID, store.ResumeParams{Actor: y.by, Preflight: &report})
+		})
+	}
+	group.Wait()
+	for i, err := range errs {
+		if i%2 == 0 {
+			require.NoError(t, err)
+		} else if err != nil {
+			require.Equal(t, fleet.CodeConflict, asFleet(t, err).Code)
+		}
+	}
+	got, err := y.Rollout(t.Context(), made.ID)
+	require.NoError(t, err)
+	require.Equal(t, fleet.RolloutRunning, got.State)
+	require.Empty(t, got.Preflight.Failed())
+	log, _, err := y.ListLog(t.Context(), store.LogFilter{Action: "rollout.resume"})
+	require.NoError(t, err)
+	began := 0
+	for _, e := range log {
+		if e.Detail["from"] == "paused" {
+			began++
+		}
+	}
+	require.Equal(t, 1, began)
 }
 
 // A repeated call is known before anything is checked for it.

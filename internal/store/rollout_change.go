@@ -25,7 +25,7 @@ const (
 // returns, in any process. What was sent is still proven. Pausing a paused rollout
 // changes nothing.
 func (s *Store) PauseRollout(ctx context.Context, id, reason string, actor fleet.Actor) (Rollout, error) {
-	return s.changeRollout(ctx, id, "rollout.pause", reason, actor, func(ctx context.Context, q *db.Queries, r *db.Rollout) error {
+	return s.changeRollout(ctx, id, "rollout.pause", reason, actor, func(ctx context.Context, q *db.Queries, r *db.Rollout, _ map[string]any) error {
 		switch state := fleet.RolloutState(r.State); state {
 		case fleet.RolloutPaused:
 			return nil
@@ -40,60 +40,12 @@ func (s *Store) PauseRollout(ctx context.Context, id, reason string, actor fleet
 	})
 }
 
-// ResumeRollout sets a paused or halted rollout going again. Failures so far are
-// acknowledged: only new ones count toward the threshold.
-func (s *Store) ResumeRollout(ctx context.Context, id, reason string, actor fleet.Actor) (Rollout, error) {
-	return s.changeRollout(ctx, id, "rollout.resume", reason, actor, resumeRollout)
-}
-
-// rolloutChange alters the row of a locked rollout.
-type rolloutChange func(ctx context.Context, q *db.Queries, r *db.Rollout) error
-
-func resumeRollout(_ context.Context, _ *db.Queries, r *db.Rollout) error {
-	switch state := fleet.RolloutState(r.State); state {
-	case fleet.RolloutPaused, fleet.RolloutHalted:
-		r.Acknowledged = r.NFailed
-		r.State, r.StateReason = string(fleet.RolloutRunning), ""
-		if r.StartAt != nil && r.StartedAt == nil {
-			r.State = string(fleet.RolloutScheduled)
-		}
-		return nil
-	case fleet.RolloutScheduled, fleet.RolloutRunning, fleet.RolloutWaiting:
-		return nil
-	case fleet.RolloutSucceeded, fleet.RolloutCompletedWithFailures, fleet.RolloutCanceled:
-		return endedError(r, "resume")
-	default:
-		return endedError(r, "resume")
-	}
-}
-
-// startRollout begins a rollout that has not begun: one that was made paused, or one
-// that waits for its time, which counts no more.
-func startRollout(ctx context.Context, q *db.Queries, r *db.Rollout) error {
-	switch state := fleet.RolloutState(r.State); state {
-	case fleet.RolloutPaused, fleet.RolloutScheduled:
-		if r.StartedAt != nil {
-			return fleet.Conflictf("rollout %s has begun and was paused by a person since: there is nothing to start; resume it", r.Key)
-		}
-		if err := q.EventRolloutNow(ctx, r.ID); err != nil {
-			return fmt.Errorf("start rollout %s now: %w", r.Key, err)
-		}
-		r.StartAt, r.State, r.StateReason = nil, string(fleet.RolloutRunning), ""
-		return nil
-	case fleet.RolloutRunning, fleet.RolloutWaiting:
-		return nil
-	case fleet.RolloutHalted:
-		return fleet.Conflictf("rollout %s is halted (%s): it is not started over that; look, and resume it", r.Key, r.StateReason)
-	case fleet.RolloutSucceeded, fleet.RolloutCompletedWithFailures, fleet.RolloutCanceled:
-		return endedError(r, "start")
-	default:
-		return endedError(r, "start")
-	}
-}
+// rolloutChange alters the row of a locked rollout; detail is what the log says of it.
+type rolloutChange func(ctx context.Context, q *db.Queries, r *db.Rollout, detail map[string]any) error
 
 // haltRollout stops a rollout as a guardrail does, for a reason of its own.
 func haltRollout(reason string) rolloutChange {
-	return func(ctx context.Context, q *db.Queries, r *db.Rollout) error {
+	return func(ctx context.Context, q *db.Queries, r *db.Rollout, _ map[string]any) error {
 		switch state := fleet.RolloutState(r.State); state {
 		case fleet.RolloutScheduled, fleet.RolloutRunning, fleet.RolloutWaiting:
 			r.State, r.StateReason = string(fleet.RolloutHalted), reason
@@ -110,7 +62,7 @@ func haltRollout(reason string) rolloutChange {
 // proven and keeps its outcome. The state is canceled at once; ended_at is set
 // when the last target has ended.
 func (s *Store) CancelRollout(ctx context.Context, id, reason string, actor fleet.Actor) (Rollout, error) {
-	out, err := s.changeRollout(ctx, id, "rollout.cancel", reason, actor, func(ctx context.Context, q *db.Queries, r *db.Rollout) error {
+	out, err := s.changeRollout(ctx, id, "rollout.cancel", reason, actor, func(ctx context.Context, q *db.Queries, r *db.Rollout, _ map[string]any) error {
 		switch state := fleet.RolloutState(r.State); state {
 		case fleet.RolloutCanceled:
 			return nil
@@ -177,7 +129,7 @@ func (s *Store) RetryRollout(ctx context.Context, id string, p RetryParams) (Rol
 	for i, r := range p.Reasons {
 		reasons[i] = string(r)
 	}
-	return s.changeRollout(ctx, id, "rollout.retry", p.Reason, p.Actor, func(ctx context.Context, q *db.Queries, r *db.Rollout) error {
+	return s.changeRollout(ctx, id, "rollout.retry", p.Reason, p.Actor, func(ctx context.Context, q *db.Queries, r *db.Rollout, _ map[string]any) error {
 		if fleet.RolloutState(r.State) == fleet.RolloutCanceled {
 			return endedError(r, "retry")
 		}
@@ -251,15 +203,15 @@ func changeRolloutIn(
 	if err != nil {
 		return Rollout{}, err
 	}
-	before := row
-	if err := change(ctx, q, &row); err != nil {
+	before, detail := row, map[string]any{}
+	if err := change(ctx, q, &row, detail); err != nil {
 		return Rollout{}, err
 	}
 	ended := fleet.RolloutState(row.State).Ended() && row.EndedAt != nil
 	if err := saveRollout(ctx, q, row, ended); err != nil {
 		return Rollout{}, err
 	}
-	detail := map[string]any{"from": before.State, "to": row.State}
+	detail["from"], detail["to"] = before.State, row.State
 	if n := row.Acknowledged - before.Acknowledged; n > 0 {
 		detail["failures_acknowledged"] = n
 	}

@@ -20,7 +20,7 @@ func (y *yard) pause(t *testing.T, key string) store.Rollout {
 
 func (y *yard) resume(t *testing.T, key string) store.Rollout {
 	t.Helper()
-	r, err := y.ResumeRollout(t.Context(), key, "go on", y.by)
+	r, err := y.ResumeRollout(t.Context(), key, resuming("go on", y.by))
 	require.NoError(t, err)
 	return r
 }
@@ -116,7 +116,9 @@ func TestCancelWhileSomeAreUnderWay(t *testing.T) {
 	ended := *r.EndedAt
 	require.Equal(t, ended, *y.cancel(t, r.ID).EndedAt)
 	for verb, do := range map[string]func(context.Context, string, string, fleet.Actor) (store.Rollout, error){
-		"pause": y.PauseRollout, "resume": y.ResumeRollout,
+		"pause": y.PauseRollout, "resume": func(ctx context.Context, id, reason string, by fleet.Actor) (store.Rollout, error) {
+			return y.ResumeRollout(ctx, id, resuming(reason, by))
+		},
 	} {
 		_, err := do(t.Context(), r.ID, "", y.by)
 		require.Equal(t, fleet.CodeConflict, asFleet(t, err).Code)

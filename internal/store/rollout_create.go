@@ -110,12 +110,7 @@ func (s *Store) createRollout(
 		"account": p.Account, "action": p.Action, "skill_id": p.SkillID, "stage": d.insert.Stage,
 		"selector": d.insert.Selector, "targets": d.insert.Targets, "price_requests": d.insert.PriceRequests,
 	}
-	if p.Preflight != nil {
-		detail["preflight"] = p.Preflight.Result
-	}
-	if failed := forcedPast(p.Preflight); len(failed) > 0 {
-		detail["forced_past"] = failed
-	}
+	logPreflight(detail, p.Preflight)
 	if d.insert.Origin != "" {
 		detail["origin"] = d.insert.Origin
 	}

@@ -229,7 +229,7 @@ func (m *machine) pause(rt *rapid.T) {
 }
 
 func (m *machine) resume(rt *rapid.T) {
-	_, err := m.ResumeRollout(m.test.Context(), m.key(rt), "", m.by)
+	_, err := m.ResumeRollout(m.test.Context(), m.key(rt), resuming("", m.by))
 	m.refused(rt, err)
 }
 
@@ -324,7 +324,7 @@ func (m *machine) finish(rt *rapid.T) {
 				continue
 			}
 			open++
-			_, err := m.ResumeRollout(m.test.Context(), key, "", m.by)
+			_, err := m.ResumeRollout(m.test.Context(), key, resuming("", m.by))
 			m.refused(rt, err)
 			m.yard.tick(m.test, key, 12)
 		}

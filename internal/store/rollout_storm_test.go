@@ -190,7 +190,7 @@ func (s *storm) changeMind(ctx context.Context, rnd *rand.Rand) error {
 	case n < 25:
 		_, err = s.RetryRollout(ctx, key, store.RetryParams{Actor: s.by})
 	default:
-		_, err = s.ResumeRollout(ctx, key, "", s.by)
+		_, err = s.ResumeRollout(ctx, key, resuming("", s.by))
 	}
 	var refused *fleet.Error
 	if errors.As(err, &refused) && refused.Code == fleet.CodeConflict {

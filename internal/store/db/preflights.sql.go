@@ -188,7 +188,7 @@ func (q *Queries) RolloutPreflight(ctx context.Context, rolloutID int64) ([]byte
 	return report, err
 }
 
-const rolloutPreflightInsert = `-- name: RolloutPreflightInsert :exec
+const rolloutPreflightSave = `-- name: RolloutPreflightSave :exec
 INSERT INTO rollout_preflights (
     rollout_id,
     report
@@ -196,14 +196,16 @@ INSERT INTO rollout_preflights (
     $1,
     $2
 )
+ON CONFLICT (rollout_id) DO UPDATE
+SET report = excluded.report
 `
 
-type RolloutPreflightInsertParams struct {
+type RolloutPreflightSaveParams struct {
 	RolloutID int64
 	Report    []byte
 }
 
-func (q *Queries) RolloutPreflightInsert(ctx context.Context, arg RolloutPreflightInsertParams) error {
-	_, err := q.db.Exec(ctx, rolloutPreflightInsert, arg.RolloutID, arg.Report)
+func (q *Queries) RolloutPreflightSave(ctx context.Context, arg RolloutPreflightSaveParams) error {
+	_, err := q.db.Exec(ctx, rolloutPreflightSave, arg.RolloutID, arg.Report)
 	return err
 }

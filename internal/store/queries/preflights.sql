@@ -83,14 +83,16 @@ SELECT EXISTS (
         AND observed.account_link = 'LINKED'
 );
 
--- name: RolloutPreflightInsert :exec
+-- name: RolloutPreflightSave :exec
 INSERT INTO rollout_preflights (
     rollout_id,
     report
 ) VALUES (
     @rollout_id,
     @report
-);
+)
+ON CONFLICT (rollout_id) DO UPDATE
+SET report = excluded.report;
 
 -- name: RolloutPreflight :one
 SELECT report
