@@ -10,4 +10,7 @@ CREATE INDEX idempotency_keys_created_at_idx ON idempotency_keys (created_at);
 
 -- +goose Down
 DROP INDEX idempotency_keys_created_at_idx;
+-- A developer credential is nothing without its vendor, and one would keep this step from
+-- going up again.
+DELETE FROM credentials WHERE kind = 'developer';
 ALTER TABLE credentials DROP COLUMN vendor_id;

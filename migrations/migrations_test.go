@@ -88,6 +88,38 @@ func TestDownStepByStep(t *testing.T) {
 	require.ErrorContains(t, migrations.DownTo(t.Context(), url, -1), "0 or more")
 }
 
+// A step that was taken back with data in the tables goes up again, and what an older
+// schema can hold is still there.
+func TestBackAndForthWithData(t *testing.T) {
+	t.Parallel()
+	url := pgtest.New(t)
+	conn := connect(t, url)
+	_, err := conn.Exec(t.Context(), `
+		INSERT INTO accounts (name, api_url, token_url, countries) VALUES ('acme', 'https://api', 'https://token', '{US}');
+		INSERT INTO credentials (account_id, kind, client_id, client_secret, refresh_token, vendor_id, endpoint) VALUES
+			(1, 'enterprise', 'e', '', '', '', ''), (1, 'developer', 'd', '', '', 'M2V', ''), (1, 'customer', 'c', '', '', '', 'https://eu');
+		INSERT INTO preflights (account_id, skill_id, stage, action, result, why, report, checked_at) VALUES (1, 's', 'live', 'enable', 'pass', 'check', '{}', now());
+		INSERT INTO event_hooks (account_id, topics) VALUES (1, '{arn}');
+		INSERT INTO event_rules (account_id, event, status, skill_id, action, created_by) VALUES (1, 'any', 'any', 'any', 'halt_rollouts', 'me');
+		INSERT INTO events (key, account_id, message_id, event_key, topic, raw_delivery, name, status, skill_id, vendor_id, locale, subscription_id,
+			request_id, review_id, actor, disposition) VALUES ('ev-1', 1, 'm', '', 'arn', false, '', '', '', '', '', '', '', '', '', 'empty')`)
+	require.NoError(t, err)
+	list, err := migrations.Status(t.Context(), url)
+	require.NoError(t, err)
+	for _, m := range slices.Backward(list) {
+		require.NoError(t, migrations.DownTo(t.Context(), url, m.Version-1))
+		require.NoError(t, migrations.Up(t.Context(), url), "after %s was taken back", m.Name)
+		if m.Name == "fleet" {
+			break
+		}
+		rows, err := conn.Query(t.Context(), `SELECT kind FROM credentials WHERE kind <> 'developer' ORDER BY kind`)
+		require.NoError(t, err)
+		kinds, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		require.NoError(t, err)
+		require.Equal(t, []string{"customer", "enterprise"}, kinds, m.Name)
+	}
+}
+
 func TestStatus(t *testing.T) {
 	t.Parallel()
 	url := pgtest.Empty(t)

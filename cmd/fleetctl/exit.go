@@ -87,7 +87,11 @@ func (p *program) fail(err error) int {
 	case errors.As(err, &api):
 		return p.failAPI(err, api)
 	case errors.As(err, &away):
-		p.printError(plainCause(err, away), serverMend)
+		mend := serverMend
+		if away.Sent {
+			mend = "Whether it was done is not known: look before you do it again."
+		}
+		p.printError(plainCause(err, away), mend)
 		return exitError
 	case errors.Is(err, context.Canceled):
 		p.printError("interrupted", "")
@@ -156,6 +160,8 @@ func plainCause(err error, away *client.UnreachableError) string {
 		return fmt.Sprintf("cannot reach fleetd at %s: nothing listens there (connection refused)", away.Server)
 	case errors.As(err, &dns):
 		return fmt.Sprintf("cannot reach fleetd at %s: no address for host %q", away.Server, dns.Name)
+	case away.Sent:
+		return fmt.Sprintf("no answer from fleetd at %s: %s", away.Server, away.Err)
 	}
 	return err.Error()
 }

@@ -42,6 +42,7 @@ type program struct {
 
 	pollInterval  time.Duration // between two looks of a watch
 	plainInterval time.Duration // between two lines of a watch without a terminal
+	slowAfter     time.Duration // before a call to Amazon is said to take long
 
 	global  globalOptions
 	stdinBy string // the flag that reads stdin: there is only one stdin
@@ -52,7 +53,7 @@ func newProgram(stdin io.Reader, stdout, stderr io.Writer) *program {
 	return &program{
 		stdin: stdin, stdout: stdout, stderr: stderr,
 		getenv: os.Getenv, now: time.Now, terminal: isTerminal,
-		pollInterval: time.Second, plainInterval: 10 * time.Second,
+		pollInterval: time.Second, plainInterval: 10 * time.Second, slowAfter: slowAfter,
 	}
 }
 

@@ -150,10 +150,11 @@ func insist[T any](ctx context.Context, p *program, key, done string, call func(
 			return r, err
 		}
 		if try == tries {
+			away.Sent = false // which is said here
 			p.note("It is not known whether %s: repeat the command with --idempotency-key %s, and at most one is.", done, key)
 			return nil, err
 		}
-		p.note("no answer (%s); asking again with the same key", plainCause(err, away))
+		p.note("%s; asking again with the same key", plainCause(err, away))
 		if err := wait(ctx, time.Duration(try)*p.pollInterval); err != nil {
 			return nil, err
 		}

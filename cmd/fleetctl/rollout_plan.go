@@ -46,7 +46,12 @@ func (o *rolloutPlanOptions) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	err = printOne(o.p, planColumns(), r.Value, r.Raw, func(w io.Writer) { o.p.showPlan(w, r.Value) })
+	err = printOne(o.p, planColumns(), r.Value, r.Raw, func(w io.Writer) {
+		o.p.showPlan(w, r.Value)
+		if blocked(r.Value.Preflight, false) {
+			_, _ = fmt.Fprintln(w, "A check failed: `fleetctl rollout create` refuses this, unless told --force with a --reason.")
+		}
+	})
 	if err == nil && o.detailed && changes(r.Value) > 0 {
 		return &codeError{code: exitDifference}
 	}

@@ -170,7 +170,7 @@ func (p *program) api() (*client.Client, error) {
 	if target.token == "" {
 		return nil, &deniedError{msg: fmt.Sprintf("no token for fleetd at %s", target.server), mend: tokenMend}
 	}
-	c, err := client.New(client.Config{Server: target.server, Token: target.token, UserAgent: "fleetctl/" + programVersion()})
+	c, err := client.New(client.Config{Server: target.server, Token: target.token, UserAgent: "fleetctl/" + programVersion(), Transport: p.patience()})
 	if err != nil {
 		return nil, usagef("%s", err)
 	}

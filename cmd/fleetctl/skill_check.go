@@ -206,21 +206,26 @@ func preflightText(r *client.Preflight) string {
 	if r.Result == string(preflight.NotChecked) && oneMessage(*r) {
 		return "not checked: " + r.Message
 	}
-	var lines, passed []string
-	for _, result := range []preflight.Result{preflight.Fail, preflight.Warn, preflight.NotChecked} {
+	var lines []string
+	for _, result := range []preflight.Result{preflight.Fail, preflight.Warn, preflight.NotChecked, preflight.Pass} {
+		var messages []string
+		names := map[string][]string{} // by message: what one thing keeps from being told is one line
 		for _, c := range r.Checks {
-			if c.Result == string(result) {
-				lines = append(lines, fmt.Sprintf("%s %s: %s", strings.ReplaceAll(c.Result, "_", " "), c.Name, c.Message))
+			if c.Result != string(result) {
+				continue
 			}
+			message := ": " + c.Message
+			if result == preflight.Pass {
+				message = ""
+			}
+			if len(names[message]) == 0 {
+				messages = append(messages, message)
+			}
+			names[message] = append(names[message], c.Name)
 		}
-	}
-	for _, c := range r.Checks {
-		if c.Result == string(preflight.Pass) {
-			passed = append(passed, c.Name)
+		for _, message := range messages {
+			lines = append(lines, strings.ReplaceAll(string(result), "_", " ")+" "+strings.Join(names[message], ", ")+message)
 		}
-	}
-	if len(passed) > 0 {
-		lines = append(lines, "pass "+strings.Join(passed, ", "))
 	}
 	if r.Forced {
 		lines = append(lines, "it was made in spite of what failed")

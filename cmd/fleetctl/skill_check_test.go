@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"fleetd/internal/client"
 )
 
 const checkPath = "/accounts/acme/skills/amzn1.ask.skill.x/check"
@@ -62,6 +64,24 @@ func TestWhereNothingWasAskedALineSaysSo(t *testing.T) {
 	require.Equal(t, 1, strings.Count(stdout, "\n"), stdout)
 	stdout, _ = fleetctl(t, f, exitDone, "rollout", "plan", "enable", "--account", "acme", "--skill", "amzn1.ask.skill.x", "--select", "all")
 	require.Equal(t, 1, strings.Count(stdout, "developer credential"), stdout)
+}
+
+// What one thing keeps from being told is one line of a plan, and a plan that will be
+// refused says so.
+func TestAPlanGroupsWhatWasNotChecked(t *testing.T) {
+	t.Parallel()
+	text := preflightText(&client.Preflight{Result: "fail", Checks: []client.PreflightCheck{
+		{Name: "skill_exists", Result: "fail", Message: "there is none"},
+		{Name: "stage_exists", Result: "not_checked", Message: "the skill does not exist"},
+		{Name: "publication", Result: "not_checked", Message: "the skill does not exist"},
+		{Name: "countries", Result: "not_checked", Message: "nobody said"},
+		{Name: "developer_enablement", Result: "pass", Message: "fine"},
+		{Name: "account_linking", Result: "pass", Message: "as well"},
+	}})
+	require.Equal(t, `fail skill_exists: there is none
+not checked stage_exists, publication: the skill does not exist
+not checked countries: nobody said
+pass developer_enablement, account_linking`, text)
 }
 
 func TestSkillCheckShowsTheLast(t *testing.T) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"strings"
 
@@ -133,7 +134,46 @@ func (o *customerEnableOptions) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return o.printCustomer(r)
+	if err := o.printCustomer(r); err != nil {
+		return err
+	}
+	return o.judgeEnable(r.Value, code != "")
+}
+
+// judgeEnable says what the answer to an enable leaves open, and fails where it is no
+// success: the API answers 201 whatever became of it, and a status that is not known is
+// none that is hoped for.
+func (o *enablementOptions) judgeEnable(e client.CustomerEnablement, linking bool) error {
+	linked := fleet.LinkStatus(e.AccountLink)
+	switch status := fleet.Status(e.Status); {
+	case status == fleet.StatusEnabling:
+		o.p.note("It is being enabled; see what becomes of it with: %s", o.look())
+	case status != fleet.StatusEnabled:
+		return &codeError{code: exitError, msg: fmt.Sprintf("skill %s is not enabled: the API answered %s; look again with: %s", o.skill, e.Status, o.look())}
+	case linking && linked == "":
+		o.p.note("The answer does not say whether the account is linked; look again with: %s", o.look())
+	case linking && linked != fleet.Linked:
+		return &codeError{code: exitError, msg: fmt.Sprintf("skill %s is enabled and its account link is %s: get another auth code, and enable it again", o.skill, e.AccountLink)}
+	}
+	return nil
+}
+
+// judgeDisable does the same for the answer to a disable.
+func (o *enablementOptions) judgeDisable(e client.CustomerEnablement) error {
+	switch fleet.Status(e.Status) {
+	case fleet.StatusAbsent, fleet.StatusDisabled, fleet.StatusNoAssociation:
+		return nil
+	case fleet.StatusDisabling:
+		o.p.note("It is being disabled; see what becomes of it with: %s", o.look())
+		return nil
+	case fleet.StatusEnabled, fleet.StatusEnabling, fleet.StatusEnablingFailed, fleet.StatusDisablingFailed:
+	}
+	return &codeError{code: exitError, msg: fmt.Sprintf("skill %s is not disabled: the API answered %s; look again with: %s", o.skill, e.Status, o.look())}
+}
+
+// look is the command that shows how it stands.
+func (o *enablementOptions) look() string {
+	return fmt.Sprintf("fleetctl skill customer status %s --account %s", o.skill, o.account)
 }
 
 func newSkillCustomerDisable(p *program) *cobra.Command {
@@ -150,7 +190,10 @@ func newSkillCustomerDisable(p *program) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return o.printCustomer(r)
+			if err := o.printCustomer(r); err != nil {
+				return err
+			}
+			return o.judgeDisable(r.Value)
 		}),
 	}
 	o.flags(cmd)

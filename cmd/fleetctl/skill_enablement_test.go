@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net/http"
 	"strings"
 	"testing"
 
@@ -21,6 +22,55 @@ func TestSkillCustomerEnableSendsSecretsFromFiles(t *testing.T) {
 
 	fleetctl(t, f, exitDone, strings.Fields("skill customer enable s1 --stage development --account acme")...)
 	require.JSONEq(t, `{"stage":"development"}`, f.last().body, "without a code nothing is linked")
+}
+
+// customerAnswer is an enablement of s1 for the customer.
+func customerAnswer(status, link string) reply {
+	return reply{status: 200, body: `{"skill_id":"s1","status":"` + status + `","stage":"live","account_link":"` + link + `","user_id":"","endpoint":"","observed_at":"2026-03-01T11:59:00Z"}`}
+}
+
+// The API answers 201 and 200 whatever became of the change: the exit code is that of
+// what it says.
+func TestSkillCustomerJudgesWhatTheAPISays(t *testing.T) {
+	t.Parallel()
+	const look = "fleetctl skill customer status s1 --account acme"
+	for _, tt := range []struct {
+		verb, status, link string
+		linking            bool
+		code               int
+		says               string
+	}{
+		{"enable", "ENABLED", "", false, exitDone, ""},
+		{"enable", "ENABLED", "NOT_LINKED", false, exitDone, ""},
+		{"enable", "ENABLED", "LINKED", true, exitDone, ""},
+		{"enable", "ENABLED", "", true, exitDone, "does not say whether the account is linked; look again with: " + look},
+		{"enable", "ENABLED", "NOT_LINKED", true, exitError, "skill s1 is enabled and its account link is NOT_LINKED: get another auth code"},
+		{"enable", "ENABLING", "NOT_LINKED", true, exitDone, "It is being enabled; see what becomes of it with: " + look},
+		{"enable", "ENABLING_FAILED", "", false, exitError, "skill s1 is not enabled: the API answered ENABLING_FAILED; look again with: " + look},
+		{"enable", "ABSENT", "", false, exitError, "is not enabled: the API answered ABSENT"},
+		{"enable", "DISABLED", "", false, exitError, "is not enabled: the API answered DISABLED"},
+		{"enable", "FUTURE", "LINKED", true, exitError, "is not enabled: the API answered FUTURE"},
+		{"disable", "ABSENT", "", false, exitDone, ""},
+		{"disable", "DISABLED", "", false, exitDone, ""},
+		{"disable", "DISABLING", "", false, exitDone, "It is being disabled; see what becomes of it with: " + look},
+		{"disable", "DISABLING_FAILED", "", false, exitError, "skill s1 is not disabled: the API answered DISABLING_FAILED"},
+		{"disable", "ENABLED", "LINKED", false, exitError, "is not disabled: the API answered ENABLED"},
+		{"disable", "FUTURE", "", false, exitError, "is not disabled: the API answered FUTURE"},
+	} {
+		answer := customerAnswer(tt.status, tt.link)
+		f := newFake(t, map[string][]reply{"POST " + customerSkill: {answer}, "DELETE " + customerSkill: {answer}})
+		args := strings.Fields("skill customer " + tt.verb + " s1 --account acme -o json")
+		if tt.verb == "enable" {
+			args = append(args, "--stage", "live")
+		}
+		if tt.linking {
+			args = append(args, "--redirect-uri", "https://x.example/cb", "--auth-code-file", file(t, "code"))
+		}
+		stdout, stderr := fleetctl(t, f, tt.code, args...)
+		require.JSONEq(t, answer.body, stdout, "the record is printed whatever it says")
+		require.Contains(t, stderr, tt.says)
+		require.Equal(t, tt.says == "", stderr == "", stderr)
+	}
 }
 
 func TestSkillCustomerEnableReadsNoSecretWhenTheCommandIsNotRight(t *testing.T) {
@@ -46,14 +96,14 @@ func TestSkillCustomerEnableReadsNoSecretWhenTheCommandIsNotRight(t *testing.T) 
 func TestSkillCustomerDisableAsksOnATerminalOnly(t *testing.T) {
 	t.Parallel()
 	for typed, code := range map[string]int{"n\n": exitError, "y\n": exitDone} {
-		f := newFake(t, map[string][]reply{"DELETE " + customerSkill: {ok(t, "customer_enablement")}})
+		f := newFake(t, map[string][]reply{"DELETE " + customerSkill: {customerAnswer("ABSENT", "")}})
 		c := newConsole(t, f)
 		c.onTerminal(typed)
 		require.Equal(t, code, c.do(t, strings.Fields("skill customer disable s1 --account acme")...))
 		require.Contains(t, c.err.String(), "unlink the accounts? [y/N]")
 		require.Equal(t, code == exitDone, len(f.seen()) == 1)
 	}
-	f := newFake(t, map[string][]reply{"DELETE " + customerSkill: {ok(t, "customer_enablement")}})
+	f := newFake(t, map[string][]reply{"DELETE " + customerSkill: {customerAnswer("ABSENT", "")}})
 	fleetctl(t, f, exitDone, strings.Fields("skill customer disable s1 --account acme --reason left")...)
 	require.Equal(t, "reason=left", f.last().query)
 }
@@ -93,4 +143,12 @@ func TestSkillEnablementSaysWhetherItIsEnabled(t *testing.T) {
 		require.Contains(t, stderr, want, args)
 	}
 	require.Len(t, f.seen(), asked)
+}
+
+func TestAWriteWhoseAnswerIsLostIsNotSaidToHaveMissedFleetd(t *testing.T) {
+	t.Parallel()
+	f := newFake(t, map[string][]reply{"DELETE /accounts/acme/skills/s1": {{next: func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }}}})
+	_, stderr := fleetctl(t, f, exitError, strings.Fields("skill delete s1 --account acme --yes")...)
+	require.Equal(t, "error: no answer from fleetd at "+f.srv.URL+": EOF\nWhether it was done is not known: look before you do it again.\n", stderr)
+	require.Equal(t, 1, f.count("DELETE", "/accounts/acme/skills/s1"))
 }

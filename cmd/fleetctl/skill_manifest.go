@@ -136,7 +136,15 @@ The account needs a developer credential (fleetctl account credential set).`,
 			if err != nil {
 				return err
 			}
-			return printAll(p, skillColumns(p), r.Value.Items, r.Raw, "No skills.")
+			if err := printAll(p, skillColumns(p), r.Value.Items, r.Raw, "No skills."); err != nil {
+				return err
+			}
+			for _, id := range skills {
+				if !slices.ContainsFunc(r.Value.Items, func(s client.SkillSummary) bool { return s.SkillID == id }) {
+					p.note("Not among the skills of the account's vendor: %s", id)
+				}
+			}
+			return nil
 		}),
 	}
 	accountFlag(cmd, p, &account)

@@ -18,7 +18,7 @@ import (
 // How a build is waited for.
 const (
 	buildLook     = 20 // seconds that fleetd waits in one call
-	buildFailures = 5  // calls in a row that may fail
+	buildFailures = 5  // calls in a row that fleetd may answer with a failure
 )
 
 // The resources of a skill, as the skill manifest API calls them.
@@ -78,22 +78,31 @@ func (w *buildWait) follow(ctx context.Context, api *client.Client) error {
 	}
 	w.p.note("Waiting for the build of skill %s.", w.skill)
 	again := fmt.Sprintf("it goes on; follow it with: fleetctl skill status %s --account %s --wait", w.skill, w.account)
-	failures := 0
+	failures, away := 0, false
 	for {
 		r, err := w.status(ctx, api, buildLook)
 		switch {
 		case err == nil && r.Value.Ended:
 			return w.judge(r)
 		case err == nil:
-			failures = 0
+			failures, away = 0, false
 		case parent.Err() != nil:
 			w.p.note("Stopped waiting for the build of skill %s: %s", w.skill, again)
 			return err
 		case errors.Is(context.Cause(ctx), errTimeout):
 			return &codeError{code: exitRunning, msg: fmt.Sprintf("the build of skill %s has not ended after %s: %s", w.skill, w.timeout, again)}
+		case unreachable(err): // fleetd may be starting again, and the build goes on without it
+			if !away {
+				w.p.note("no answer (%s); asking on", err)
+			}
+			away = true
 		default:
 			var passing interface{ Temporary() bool }
-			if failures++; failures >= buildFailures || !errors.As(err, &passing) || !passing.Temporary() {
+			if !errors.As(err, &passing) || !passing.Temporary() {
+				return err
+			}
+			if failures++; failures >= buildFailures {
+				w.p.note("Gave up waiting for the build of skill %s: %s", w.skill, again)
 				return err
 			}
 		}
@@ -101,6 +110,12 @@ func (w *buildWait) follow(ctx context.Context, api *client.Client) error {
 			continue // the next look says which of the two it was
 		}
 	}
+}
+
+// unreachable reports whether err is that no fleetd answered.
+func unreachable(err error) bool {
+	var none *client.UnreachableError
+	return errors.As(err, &none)
 }
 
 // judge prints how a build ended; one that failed ends the program short.
@@ -120,7 +135,11 @@ func (w *buildWait) judge(r *client.Response[client.SkillState]) error {
 	return nil
 }
 
-const stateSucceeded = "SUCCEEDED"
+// The ends of a build, as the skill manifest API calls them.
+const (
+	stateSucceeded = "SUCCEEDED"
+	stateFailed    = "FAILED"
+)
 
 func (w *buildWait) print(r *client.Response[client.SkillState]) error {
 	if w.p.global.output == formatJSON {
@@ -176,7 +195,7 @@ func partColumns() []column[skillPart] {
 				switch s.status.LastUpdate.State {
 				case stateSucceeded:
 					return green
-				case "FAILED":
+				case stateFailed:
 					return red
 				}
 				return yellow

@@ -154,9 +154,17 @@ func TestAnUpdateIsShownBeforeItIsMade(t *testing.T) {
 		t.Parallel()
 		f := newFake(t, updates(t))
 		file := manifestFile(t, `{"manifestVersion":"1.0","a":"\u003c&>","b":12345678901234567890}`)
-		stdout, _ := fleetctl(t, f, exitDone, "skill", "update", "amzn1.ask.skill.aaa", "--account", "acme", "-f", file, "--yes")
+		stdout, stderr := fleetctl(t, f, exitDone, "skill", "update", "amzn1.ask.skill.aaa", "--account", "acme", "-f", file, "--yes")
 		require.Contains(t, stdout, "No changes: ")
-		require.Len(t, f.seen(), 1)
+		require.Zero(t, f.count("PUT", manifestRoute))
+		require.Empty(t, stderr)
+
+		routes := updates(t)
+		routes["GET "+skillRoute+"/status"] = []reply{ok(t, "skill_failed")}
+		f = newFake(t, routes)
+		_, stderr = fleetctl(t, f, exitDone, "skill", "update", "amzn1.ask.skill.aaa", "--account", "acme", "-f", file, "--yes")
+		require.Contains(t, stderr, "add --force to have it built anew")
+		require.Zero(t, f.count("PUT", manifestRoute))
 	})
 	t.Run("for programs", func(t *testing.T) {
 		t.Parallel()
@@ -240,6 +248,7 @@ func TestAManifestThatCannotBeCompared(t *testing.T) {
 func TestWaitingForABuild(t *testing.T) {
 	t.Parallel()
 	unwell := problem(http.StatusServiceUnavailable, `{"title":"x","status":503,"code":"unavailable","detail":"later"}`)
+	gone := reply{next: func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }}
 	const status = "skill status amzn1.ask.skill.aaa --account acme --wait"
 	tests := map[string]struct {
 		args           string
@@ -252,8 +261,12 @@ func TestWaitingForABuild(t *testing.T) {
 		"in JSON":                  {args: status + " -o json", looks: []reply{ok(t, "skill_failed")}, code: exitShort, stdout: ok(t, "skill_failed").body},
 		"after an update":          {args: updateArgs + " --yes --wait", looks: []reply{ok(t, "skill_built")}, stdout: "SUCCEEDED"},
 		"it is throttled":          {args: status, looks: []reply{unwell, unwell, unwell, unwell, ok(t, "skill_built")}, stdout: "SUCCEEDED"},
-		"it is throttled for good": {args: status, looks: []reply{unwell}, code: exitError, stderr: "later"},
-		"it is deleted":            {args: status, looks: []reply{ok(t, "skill_building"), problem(404, `{"title":"x","detail":"gone"}`)}, code: exitError, stderr: "gone"},
+		"it is throttled for good": {args: status, looks: []reply{unwell}, code: exitError, stderr: "it goes on; follow it with: fleetctl skill status amzn1.ask.skill.aaa --account acme --wait\nerror: later"},
+		"fleetd starts again":      {args: status, looks: []reply{gone, gone, gone, gone, gone, gone, ok(t, "skill_built")}, stdout: "SUCCEEDED", stderr: "asking on"},
+		"fleetd stays away": {
+			args: status + " --timeout 200ms", looks: []reply{gone}, code: exitRunning, stderr: "it goes on; follow it with",
+		},
+		"it is deleted": {args: status, looks: []reply{ok(t, "skill_building"), problem(404, `{"title":"x","detail":"gone"}`)}, code: exitError, stderr: "gone"},
 		"it takes too long": {
 			args: status + " --timeout 50ms", looks: []reply{ok(t, "skill_building")}, code: exitRunning,
 			stderr: "has not ended after 50ms: it goes on; follow it with: fleetctl skill status amzn1.ask.skill.aaa --account acme --wait",
@@ -323,6 +336,9 @@ func TestSkillsByName(t *testing.T) {
 	f := newFake(t, updates(t))
 	fleetctl(t, f, exitDone, "skill", "list", "--account", "acme", "--skill", "a,b", "--skill", "c")
 	require.Equal(t, "skill_id=a%2Cb&skill_id=c", f.last().query)
+	list := newFake(t, map[string][]reply{"GET /accounts/acme/skills": {ok(t, "skills")}})
+	_, stderr := fleetctl(t, list, exitDone, "skill", "list", "--account", "acme", "--skill", "amzn1.ask.skill.aaa", "--skill", "amzn1.ask.skill.aab", "-o", "json")
+	require.Equal(t, "Not among the skills of the account's vendor: amzn1.ask.skill.aab\n", stderr)
 	fleetctl(t, f, exitDone, strings.Fields("skill status amzn1.ask.skill.aaa --account acme --resource manifest --resource interactionModel")...)
 	require.Equal(t, "resource=manifest&resource=interactionModel", f.last().query)
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -205,11 +206,18 @@ func (o *skillUpdateOptions) compare(ctx context.Context, api *client.Client, m 
 	if err != nil {
 		return true, err
 	}
-	if o.p.global.output == formatJSON && (o.dryRun || text == "") {
-		return true, o.printCompared(text)
-	}
 	if text == "" {
-		return true, o.p.say("No changes: the manifest of skill %s at stage %s is that of %s.", o.skill, o.stage, fileName(o.file))
+		err := o.p.say("No changes: the manifest of skill %s at stage %s is that of %s.", o.skill, o.stage, fileName(o.file))
+		if o.p.global.output == formatJSON {
+			err = o.printCompared(text)
+		}
+		if err == nil {
+			o.noteFailed(ctx, api)
+		}
+		return true, err
+	}
+	if o.dryRun && o.p.global.output == formatJSON {
+		return true, cmp.Or(o.printCompared(text), error(&codeError{code: exitDifference}))
 	}
 	if o.dryRun {
 		_, err = io.WriteString(o.p.stdout, o.p.paintDiff(o.p.stdout, text))
@@ -229,20 +237,23 @@ func (o *skillUpdateOptions) compare(ctx context.Context, api *client.Client, m 
 func (o *skillUpdateOptions) printCompared(text string) error {
 	enc := json.NewEncoder(o.p.stdout)
 	enc.SetEscapeHTML(false)
-	err := enc.Encode(struct {
+	return wrote(enc.Encode(struct {
 		SkillID string `json:"skill_id"`
 		Stage   string `json:"stage"`
 		ETag    string `json:"etag"`
 		Changed bool   `json:"changed"`
 		Diff    string `json:"diff"`
-	}{o.skill, o.stage, o.etag, text != "", text})
-	switch {
-	case err != nil:
-		return wrote(err)
-	case text != "":
-		return &codeError{code: exitDifference}
+	}{o.skill, o.stage, o.etag, text != "", text}))
+}
+
+// noteFailed says what to do where nothing is to change and the last update failed all
+// the same: a build that fails leaves the manifest as it was, and the skill unfit for
+// rollouts. A status that cannot be had is no matter here.
+func (o *skillUpdateOptions) noteFailed(ctx context.Context, api *client.Client) {
+	r, err := o.status(ctx, api, 0)
+	if err == nil && r.Value.Manifest != nil && r.Value.Manifest.LastUpdate.State == stateFailed {
+		o.p.note("The last update of the skill FAILED and left this one, and rollouts of the skill are refused until one succeeds: add --force to have it built anew.")
 	}
-	return nil
 }
 
 // explain says what to do about an entity tag that is stale.

@@ -84,7 +84,7 @@ func Start(ctx context.Context, cfg Config) (_ *App, err error) {
 	handler, err := server.New(server.Config{ //nolint:contextcheck // Each request brings its own.
 		Accounts: a.store, Credentials: a.store, Units: a.store, Rollouts: a.store, Desired: a.store, Audits: a.store, Drift: a.store, Tokens: a.store, Log: a.store,
 		Events: a.store, Hooks: a.store, Verifier: verifier, EnqueueEvent: a.runner.EnqueueEvent,
-		Checker: a.runner, APIs: a.runner.Accounts, Preflights: a.runner, Checks: a.store, Calls: a.store, Catalog: a.runner.Accounts, Logger: cfg.Logger, Registry: registry, Ready: a.isReady, Version: cfg.Version,
+		Checker: a.runner, APIs: a.runner.Accounts, Preflights: a.runner, Checks: a.store, Calls: a.store, Catalog: a.runner.Accounts, Logger: cfg.Logger, Registry: registry, Ready: a.isReady, Stopping: a.ready, Version: cfg.Version,
 		AuditDefault: a.cfg.auditDefault(),
 	})
 	if err != nil {

@@ -2545,9 +2545,7 @@ type Subscription struct {
 
 	// SubscriberID Where the events go; empty in the answer to an update, which cannot change it.
 	SubscriberID string `json:"subscriber_id"`
-
-	// VendorID Empty in the answers to a create and an update.
-	VendorID string `json:"vendor_id"`
+	VendorID     string `json:"vendor_id"`
 }
 
 // SubscriptionBody defines model for SubscriptionBody.

@@ -10,9 +10,11 @@ import (
 	"mime"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"reflect"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -47,7 +49,7 @@ func New(cfg Config) (*Client, error) {
 	}
 	transport := cfg.Transport
 	if transport == nil {
-		transport = newTransport()
+		transport = NewTransport()
 	}
 	return &Client{
 		server: strings.TrimRight(u.String(), "/"),
@@ -61,10 +63,10 @@ func New(cfg Config) (*Client, error) {
 	}, nil
 }
 
-// newTransport bounds what happens before a request is on its way. There is no
+// NewTransport bounds what happens before a request is on its way. There is no
 // bound on the answer: an import of a million units takes as long as it takes,
 // and callers that cannot wait have a context.
-func newTransport() *http.Transport {
+func NewTransport() *http.Transport {
 	return &http.Transport{
 		Proxy:                 http.ProxyFromEnvironment,
 		DialContext:           (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 15 * time.Second}).DialContext,
@@ -106,6 +108,9 @@ type request struct {
 	header    http.Header
 	body      io.Reader
 }
+
+// write reports whether the call may change something.
+func (r *request) write() bool { return r.method != http.MethodGet && r.method != http.MethodHead }
 
 // newRequest fills the {names} of an operation's path with pairs of name and value.
 func newRequest(operation, method, path string, pairs ...string) *request {
@@ -181,12 +186,15 @@ func (c *Client) send(ctx context.Context, r *request) (*http.Response, error) {
 		// a wrong token is told before 100 MB of CSV, not after.
 		req.Header.Set("Expect", "100-continue")
 	}
-	resp, err := c.http.Do(req)
+	var connected atomic.Bool // bytes may have left
+	resp, err := c.http.Do(req.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GotConn: func(httptrace.GotConnInfo) { connected.Store(true) },
+	})))
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
-		return nil, &UnreachableError{Server: c.server, Err: bare(err)}
+		return nil, &UnreachableError{Server: c.server, Err: bare(err), Sent: r.write() && connected.Load()}
 	}
 	if resp.StatusCode >= 200 && resp.StatusCode < 300 {
 		return resp, nil
@@ -208,7 +216,7 @@ func receive[T any](ctx context.Context, c *Client, r *request) (*Response[T], e
 	case ctx.Err() != nil:
 		return nil, context.Cause(ctx)
 	case err != nil:
-		return nil, &UnreachableError{Server: c.server, Err: fmt.Errorf("the answer broke off: %w", bare(err))}
+		return nil, &UnreachableError{Server: c.server, Err: fmt.Errorf("the answer broke off: %w", bare(err)), Sent: r.write()}
 	case len(out.Raw) > maxAnswer:
 		return nil, fmt.Errorf("%s: the answer of %s is larger than %d MiB; ask for a smaller page", r.operation, c.server, maxAnswer>>20)
 	case len(out.Raw) == 0:

@@ -160,6 +160,19 @@ func TestUnreachable(t *testing.T) {
 		require.ErrorIs(t, err, syscall.ECONNREFUSED)
 		require.ErrorContains(t, err, srv.URL)
 		require.True(t, away.Temporary())
+		err = c.DeleteSkill(t.Context(), "acme", "s1", DeleteSkillParams{})
+		require.ErrorAs(t, err, &away)
+		require.False(t, away.Sent, "nothing left")
+	})
+	t.Run("the server dies in a write", func(t *testing.T) {
+		t.Parallel()
+		c := serve(t, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
+		var away *UnreachableError
+		require.ErrorAs(t, c.DeleteSkill(t.Context(), "acme", "s1", DeleteSkillParams{}), &away)
+		require.True(t, away.Sent)
+		_, err := c.GetVersion(t.Context())
+		require.ErrorAs(t, err, &away)
+		require.False(t, away.Sent, "a read changes nothing")
 	})
 	t.Run("the answer breaks off", func(t *testing.T) {
 		t.Parallel()

@@ -75,6 +75,9 @@ func (e *Error) Temporary() bool {
 type UnreachableError struct {
 	Server string
 	Err    error
+	// Sent is true for a call that may change something and may have reached the server:
+	// whether it was done is not known.
+	Sent bool
 }
 
 // Error names the address and the mend.

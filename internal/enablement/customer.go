@@ -111,7 +111,7 @@ func (c *Customer) EnableAndLink(ctx context.Context, p EnableParams) (Result, e
 	if err := checkStage(p.Stage); err != nil {
 		return Result{}, err
 	}
-	req := remote.Request{API: API, Operation: OpEnableAndLink, Method: http.MethodPost, Path: path, Advice: customerAdvice}
+	req := remote.Request{API: API, Operation: OpEnableAndLink, Method: http.MethodPost, Path: path, Advice: customerAdvice, Look: customerLook(p.SkillID)}
 	body := enableRequest{Stage: string(p.Stage)}
 	if l := p.Link; l != nil {
 		if err := l.check(); err != nil {
@@ -142,9 +142,10 @@ func (c *Customer) DisableAndUnlink(ctx context.Context, skillID string) (Result
 		return Result{}, err
 	}
 	return c.write(ctx, skillID, func(ctx context.Context, r *remote.Client) (Result, error) {
-		var out record
+		var out leftover
 		meta, err := r.Do(ctx, remote.Request{
 			API: API, Operation: OpDisableAndUnlink, Method: http.MethodDelete, Path: path, OptionalBody: true, Advice: customerAdvice,
+			Look: customerLook(skillID),
 		}, &out)
 		if err != nil {
 			return Result{}, err
@@ -218,6 +219,9 @@ var customerAdvice = map[int]string{
 	http.StatusNotFound: "there is no such skill, or not at that stage, or it is not enabled for the customer",
 	http.StatusConflict: "another change is under way for the customer: try again when it has ended",
 }
+
+// customerLook is the command that shows what a write for the customer came to.
+func customerLook(skillID string) string { return "fleetctl skill customer status " + skillID }
 
 func customerPath(skillID string) (string, error) {
 	if err := remote.CheckID("skill_id", skillID); err != nil {

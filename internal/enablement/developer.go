@@ -85,6 +85,7 @@ func (d *Developer) call(ctx context.Context, operation, method, skillID string,
 	var ignored json.RawMessage
 	_, err := d.remote.Do(ctx, remote.Request{
 		API: API, Operation: operation, Method: method, OptionalBody: true, Advice: developerAdvice,
+		Look: "fleetctl skill enablement " + skillID + " --stage " + string(stage),
 		Path: "/v1/skills/" + url.PathEscape(skillID) + "/stages/" + url.PathEscape(string(stage)) + "/enablement",
 	}, &ignored)
 	return err

@@ -122,7 +122,7 @@ func isElsewhere(err error) bool {
 func (c *Customer) regions() []string {
 	base, err := remote.ParseBaseURL(c.cfg.BaseURL)
 	all := make([]string, 0, len(hosts))
-	if err == nil && !slices.Contains(hosts[:], base.Host) {
+	if err == nil && !slices.Contains(hosts[:], strings.ToLower(base.Host)) {
 		for _, region := range [...]string{"na", "eu", "fe"} {
 			all = append(all, base.String()+"/"+region)
 		}

@@ -120,6 +120,7 @@ func TestWritesAmongSeveralEndpoints(t *testing.T) {
 	t.Parallel()
 	inDoubt := region{own.read, always(500, refusedBody)}
 	inDoubtNew := region{unheard.read, lost}
+	answers := func(status int) region { return region{unheard.read, always(status, refusedBody)} }
 	tests := map[string]struct {
 		home, eu, fe region
 		writes       []string
@@ -136,6 +137,10 @@ func TestWritesAmongSeveralEndpoints(t *testing.T) {
 		"in doubt at its own":                 {home: stranger, eu: inDoubt, fe: own, writes: []string{eu}, status: 500, inDoubt: true},
 		"in doubt where it is not known":      {home: inDoubtNew, eu: unheard, fe: unheard, writes: []string{home}, inDoubt: true},
 		"in doubt after one that is not it":   {home: missing, eu: inDoubtNew, fe: unheard, writes: []string{home, eu}, inDoubt: true},
+		"in doubt as the answer is a 500":     {home: answers(500), eu: unheard, fe: unheard, writes: []string{home}, status: 500, inDoubt: true},
+		"in doubt as the answer is a 503":     {home: answers(503), eu: unheard, fe: unheard, writes: []string{home}, status: 503, inDoubt: true},
+		"in doubt as the answer is a 408":     {home: answers(408), eu: unheard, fe: unheard, writes: []string{home}, status: 408, inDoubt: true},
+		"in doubt as the answer is a page":    {home: region{unheard.read, always(201, "<html>")}, eu: unheard, fe: unheard, writes: []string{home}, status: 201, inDoubt: true},
 		"all are strangers":                   {home: stranger, eu: stranger, fe: stranger, status: 400},
 		"one is gone, the rest are strangers": {home: stranger, eu: gone, fe: stranger},
 		"one refuses, the rest are strangers": {home: stranger, eu: refusing, fe: stranger, status: 403},
@@ -248,6 +253,8 @@ func TestAStandInHasItsRegionsUnderItsOwnAddress(t *testing.T) {
 		_, ok := c.admit(endpoint)
 		require.False(t, ok, endpoint)
 	}
+	shouted := NewCustomer(CustomerConfig{BaseURL: "https://API.AmazonAlexa.com"})
+	require.Equal(t, []string{home, eu, fe}, shouted.regions(), "Amazon's is no stand-in, however it is spelled")
 }
 
 func TestAFailingMemoryUndoesNothing(t *testing.T) {
@@ -289,11 +296,13 @@ func TestAnEndpointThatHangsLeavesTheOthersTheirTime(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				n := world(stuck, map[string]region{home: {stuck, stuck}, eu: {stuck, stuck}, fe: own})
-				ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-				defer cancel()
-				r, err := calls(customer(n, &memory{}))[OpDisableAndUnlink](ctx)
-				require.NoError(t, err)
-				require.Equal(t, fe, r.Endpoint)
+				for _, patience := range []time.Duration{10 * time.Second, 30 * time.Second} {
+					ctx, cancel := context.WithTimeout(t.Context(), patience)
+					r, err := calls(customer(n, &memory{}))[OpDisableAndUnlink](ctx)
+					cancel()
+					require.NoError(t, err, patience)
+					require.Equal(t, fe, r.Endpoint)
+				}
 			})
 		})
 	}

@@ -72,6 +72,19 @@ func (r *record) Check() error {
 	return nil
 }
 
+// leftover is a record in an answer to a disable, which need not hold one: an object
+// without a status says no more than no body does.
+type leftover struct{ record }
+
+// Check reports words that no API has.
+func (l *leftover) Check() error {
+	if l.Status == "" {
+		l.record = record{}
+		return nil
+	}
+	return l.record.Check()
+}
+
 func (r *record) link() fleet.LinkStatus {
 	if r.AccountLink == nil {
 		return ""

@@ -13,6 +13,7 @@ import (
 	"fleetd/internal/notifications"
 	"fleetd/internal/ratelimit"
 	"fleetd/internal/remote"
+	"fleetd/internal/residential"
 	"fleetd/internal/store"
 )
 
@@ -63,8 +64,12 @@ func (s *Accounts) client(w store.AccountWork, a *Access, baseURL string, base h
 	})
 }
 
-// open puts the credentials beside the enterprise one to work.
+// open puts the credentials of an account to work, the enterprise one first. What it made
+// before an error is the account's.
 func (s *Accounts) open(acc, old *Account) error {
+	if err := s.openEnterprise(acc, old); err != nil {
+		return err
+	}
 	for _, c := range acc.work.Others {
 		var before *Access
 		if old != nil {
@@ -87,6 +92,26 @@ func (s *Accounts) open(acc, old *Account) error {
 			return err
 		}
 	}
+	return nil
+}
+
+func (s *Accounts) openEnterprise(acc, old *Account) (err error) {
+	var before *Access
+	if old != nil {
+		before = old.Access
+	}
+	if acc.Access, err = s.connect(acc.work, fleet.CredentialEnterprise, before); err != nil {
+		return err
+	}
+	client, err := s.client(acc.work, acc.Access, acc.work.APIURL, s.base)
+	if err != nil {
+		return err
+	}
+	auditor, err := s.client(acc.work, acc.Access, acc.work.APIURL, remote.ReadOnly(s.base))
+	if err != nil {
+		return err
+	}
+	acc.API, acc.Audit = residential.New(client), residential.New(auditor)
 	return nil
 }
 
@@ -114,7 +139,9 @@ func (s *Accounts) openCustomer(acc *Account, access *Access) {
 // accesses are all credentials of the account at work.
 func (a *Account) accesses() []*Access {
 	all := make([]*Access, 0, 1+len(a.others))
-	all = append(all, a.Access)
+	if a.Access != nil { // a part of an account that could not be built
+		all = append(all, a.Access)
+	}
 	for _, other := range a.others {
 		all = append(all, other)
 	}

@@ -4,14 +4,39 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"fleetd/internal/fleet"
+	"fleetd/internal/remote"
 	"fleetd/internal/store"
 )
+
+// What is told of one credential's budget takes no slots from the others.
+func TestOnlyTheBudgetThatIsToldOfLooksAgain(t *testing.T) {
+	t.Parallel()
+	w := newStore(t)
+	w.account("acme", func(p *store.AccountParams) { p.Rate, p.Burst = "1", 100 })
+	w.developer()
+	r := w.idle()
+	require.NoError(t, r.Accounts.Reload(t.Context()))
+	acc := r.Accounts.ByName("acme")
+	slot, err := acc.Budget.Take(t.Context(), remote.ClassRollout)
+	require.NoError(t, err)
+
+	id := strconv.FormatInt(acc.ID, 10)
+	r.told(store.ChannelBudget, id+" developer")
+	require.True(t, acc.Budget.Holds(slot), "the developer's client was pushed back")
+	r.told(store.ChannelBudget, id+" enterprise")
+	require.False(t, acc.Budget.Holds(slot))
+	slot, err = acc.Budget.Take(t.Context(), remote.ClassRollout)
+	require.NoError(t, err)
+	r.told("", "")
+	require.False(t, acc.Budget.Holds(slot), "anything may have been missed")
+}
 
 // The customer's clients find the endpoint, remember it in the database, and send the
 // customer's own token.

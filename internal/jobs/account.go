@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"reflect"
+	"slices"
 	"sync"
 	"time"
 
@@ -22,6 +23,9 @@ import (
 
 // reloadEvery is how often the accounts are read when nobody tells of a change.
 const reloadEvery = 2 * time.Second
+
+// forgetAfter is longer than any call lasts that an account is at work for.
+const forgetAfter = 10 * time.Minute
 
 // Account is an account at work in this process. Its own access is that of the
 // enterprise credential, which unit management works with.
@@ -80,7 +84,14 @@ type Accounts struct {
 	mu      sync.RWMutex
 	byID    map[int64]*Account
 	added   map[int64]bool // Added was told of
-	retired []*lwa.Source  // replaced, perhaps with a refresh under way
+	retired []retired
+}
+
+// retired is a source that was replaced, perhaps with a refresh under way.
+type retired struct {
+	*lwa.Source
+
+	at time.Time
 }
 
 // NewAccounts makes an empty set; Reload fills it.
@@ -140,6 +151,7 @@ func (s *Accounts) Reload(ctx context.Context) error {
 	for id, acc := range old {
 		s.retire(acc, next[id])
 	}
+	s.forget(ctx, time.Now())
 	var errs []error
 	for id := range next {
 		if s.added[id] { // perhaps it could not work for a while, and is back
@@ -167,12 +179,20 @@ func (s *Accounts) retire(acc, next *Account) {
 			access.Budget.Close()
 		}
 		if !kept[access.Tokens] {
-			s.retired = append(s.retired, access.Tokens)
+			s.retired = append(s.retired, retired{access.Tokens, time.Now()})
 		}
 	}
 }
 
-// build makes an account of what the database says, keeping its budget, and
+// forget lets go of the sources that were replaced so long ago that no caller is left who
+// could begin a refresh with one, and that do not refresh.
+func (s *Accounts) forget(ctx context.Context, now time.Time) {
+	over, cancel := context.WithCancel(ctx)
+	cancel()
+	s.retired = slices.DeleteFunc(s.retired, func(r retired) bool { return now.Sub(r.at) > forgetAfter && r.Wait(over) == nil })
+}
+
+// build makes an account of what the database says, keeping its budgets, and
 // keeping all of it when nothing changed that matters.
 func (s *Accounts) build(w store.AccountWork, old *Account) (*Account, error) {
 	if old != nil && sameWork(old.work, w) {
@@ -183,32 +203,19 @@ func (s *Accounts) build(w store.AccountWork, old *Account) (*Account, error) {
 	acc := &Account{
 		ID: w.ID, Name: w.Name, work: w, others: map[fleet.CredentialKind]*Access{},
 		codes: &http.Client{Transport: s.base, CheckRedirect: noRedirect},
+		Link:  Link{Mode: w.LinkMode, CodeURL: w.CodeURL},
 	}
-	var before *Access
+	if len(w.RedirectURIs) > 0 {
+		acc.Link.RedirectURI = w.RedirectURIs[0]
+	}
 	if old != nil {
-		acc.room, acc.looks, before = old.room, old.looks, old.Access
+		acc.room, acc.looks = old.room, old.looks
 	} else {
 		acc.room, acc.looks = newRoom(s.cfg.MaxInFlight), newRoom(s.cfg.MaxInFlight)
 	}
-	var err error
-	if acc.Access, err = s.connect(w, fleet.CredentialEnterprise, before); err != nil {
-		return nil, err
-	}
-	client, err := s.client(w, acc.Access, w.APIURL, s.base)
-	if err != nil {
-		return nil, err
-	}
-	auditor, err := s.client(w, acc.Access, w.APIURL, remote.ReadOnly(s.base))
-	if err != nil {
-		return nil, err
-	}
-	acc.API, acc.Audit = residential.New(client), residential.New(auditor)
 	if err := s.open(acc, old); err != nil {
+		s.retire(acc, old) // budgets that are new run already
 		return nil, err
-	}
-	acc.Link = Link{Mode: w.LinkMode, CodeURL: w.CodeURL}
-	if len(w.RedirectURIs) > 0 {
-		acc.Link.RedirectURI = w.RedirectURIs[0]
 	}
 	return acc, nil
 }
@@ -254,26 +261,29 @@ func (s *Accounts) ByName(name string) *Account {
 	return nil
 }
 
-func (a *Account) invalidate() {
-	for _, access := range a.accesses() {
-		access.Budget.Invalidate()
+// Invalidate makes a budget of an account look at its row: another process was refused,
+// or the operator changed the rate. The budgets of its other credentials go on: a slot
+// that is taken back is lost to them.
+func (s *Accounts) Invalidate(id int64, kind fleet.CredentialKind) {
+	acc := s.peek(id)
+	if acc == nil {
+		return
+	}
+	for _, access := range acc.accesses() {
+		if access.Kind == kind {
+			access.Budget.Invalidate()
+		}
 	}
 }
 
-// Invalidate makes the budgets of an account look at their rows: another process was
-// refused, or the operator changed the rate.
-func (s *Accounts) Invalidate(id int64) {
-	if acc := s.peek(id); acc != nil {
-		acc.invalidate()
-	}
-}
-
-// InvalidateAll does so for every account.
+// InvalidateAll does so for every budget.
 func (s *Accounts) InvalidateAll() {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	for _, acc := range s.byID {
-		acc.invalidate()
+		for _, access := range acc.accesses() {
+			access.Budget.Invalidate()
+		}
 	}
 }
 
@@ -287,7 +297,7 @@ func (s *Accounts) Close(ctx context.Context) error {
 	for _, acc := range s.byID {
 		for _, access := range acc.accesses() {
 			access.Budget.Close()
-			sources = append(sources, access.Tokens)
+			sources = append(sources, retired{Source: access.Tokens})
 		}
 	}
 	s.byID, s.retired = map[int64]*Account{}, nil

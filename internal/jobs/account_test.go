@@ -1,11 +1,15 @@
 package jobs
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"runtime/pprof"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -128,6 +132,81 @@ func TestAnAccountThatCannotWorkIsLeftOut(t *testing.T) {
 	require.NoError(t, a.Reload(t.Context()))
 	require.NotNil(t, a.ByName("acme"))
 	require.Len(t, *told, 2, "its queue is there already")
+}
+
+// What an account that cannot work began is ended: it is tried again every few seconds.
+func TestAnAccountThatCannotWorkLeavesNothingRunning(t *testing.T) {
+	t.Parallel()
+	w := newStore(t)
+	w.account("acme")
+	w.developer()
+	a, _ := newAccounts(t, w, nothing)
+	running := func() (n int) {
+		var all bytes.Buffer
+		require.NoError(t, pprof.Lookup("goroutine").WriteTo(&all, 1))
+		for stack := range strings.SplitSeq(all.String(), "\n\n") {
+			if strings.Contains(stack, t.Name()) && strings.Contains(stack, "sync.(*WaitGroup).Go") { // a budget's
+				n++
+			}
+		}
+		return n
+	}
+	reload := func() { // whatever it starts bears the name of the test
+		pprof.Do(t.Context(), pprof.Labels("test", t.Name()), func(ctx context.Context) { require.NoError(t, a.Reload(ctx)) })
+	}
+	w.exec("UPDATE accounts SET api_url = 'gopher://x', updated_at = now()")
+	reload()
+	require.Nil(t, a.ByName("acme"))
+	require.Zero(t, running())
+
+	w.exec("UPDATE accounts SET api_url = 'http://127.0.0.1:1', updated_at = now()")
+	reload()
+	require.Positive(t, running())
+	w.exec("UPDATE accounts SET api_url = 'gopher://x', updated_at = now()")
+	reload()
+	require.Zero(t, running(), "nor does one that worked before")
+}
+
+// A source that was replaced is waited for, and not for ever.
+func TestReplacedSourcesAreForgotten(t *testing.T) {
+	t.Parallel()
+	w := newStore(t)
+	hold, asked := make(chan struct{}), make(chan struct{}, 100)
+	release := sync.OnceFunc(func() { close(hold) })
+	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked <- struct{}{}
+		<-hold
+		w.WriteHeader(http.StatusBadRequest)
+	}))
+	t.Cleanup(api.Close)
+	w.url = api.URL
+	w.account("acme")
+	a, _ := newAccounts(t, w, nothing)
+	t.Cleanup(release)
+	require.NoError(t, a.Reload(t.Context()))
+	old := a.ByName("acme").Tokens
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_, err := old.Token(t.Context())
+		require.Error(t, err)
+	}()
+	<-asked
+	for range 2 {
+		w.exec("UPDATE accounts SET updated_at = now()")
+		require.NoError(t, a.Reload(t.Context()))
+	}
+	require.Len(t, a.retired, 2)
+	a.forget(t.Context(), time.Now())
+	require.Len(t, a.retired, 2, "somebody may be about to use one")
+	a.forget(t.Context(), time.Now().Add(2*forgetAfter))
+	require.Len(t, a.retired, 1)
+	require.Same(t, old, a.retired[0].Source, "it refreshes")
+	release()
+	<-ended
+	require.NoError(t, old.Wait(t.Context()))
+	a.forget(t.Context(), time.Now().Add(2*forgetAfter))
+	require.Empty(t, a.retired)
 }
 
 func TestAccountsReloadWhenPoked(t *testing.T) {

@@ -21,7 +21,7 @@ const (
 	tickAtLeast = 20 * time.Millisecond
 	// dueGroup bounds how many due targets get a job in one transaction.
 	dueGroup = 1000
-	// sweepEvery is how often targets are looked for whose process died.
+	// sweepEvery is how often targets and events are looked for whose process died.
 	sweepEvery = 3 * time.Second
 	// jobsPerSecond is the rate of an account beyond which a job holds several targets,
 	// mostInJob at the most: bare River's share of a target's cost was near a third.
@@ -56,6 +56,7 @@ func (c *Control) Run(ctx context.Context, client Inserter) {
 		c.look(ctx, sweep)
 		if sweep {
 			c.sweep(ctx)
+			c.sweepEvents(ctx)
 		}
 	})
 }
@@ -161,5 +162,20 @@ func (c *Control) sweep(ctx context.Context) {
 	if n > 0 {
 		c.logger.LogAttrs(ctx, slog.LevelInfo, "took over targets of a process that is gone", slog.Int("targets", n))
 		c.Wake()
+	}
+}
+
+// sweepEvents gives a job to events whose own is gone, or died with its process.
+func (c *Control) sweepEvents(ctx context.Context) {
+	n, err := c.store.AdoptEvents(ctx, dueGroup, func(ctx context.Context, tx pgx.Tx, id int64) error {
+		_, err := c.river.InsertManyFastTx(ctx, tx, []river.InsertManyParams{eventJob(id)})
+		return err
+	})
+	if err != nil {
+		c.failed(ctx, "orphaned events not adopted", err)
+		return
+	}
+	if n > 0 {
+		c.logger.LogAttrs(ctx, slog.LevelInfo, "took over events of a process that is gone", slog.Int("events", n))
 	}
 }

@@ -180,9 +180,14 @@ func (w *Events) refresh(ctx context.Context, work store.EventWork) (store.Event
 	return store.EventFinding{State: fleet.ActionDone, Message: result}, nil
 }
 
+func eventJob(eventID int64) river.InsertManyParams {
+	return river.InsertManyParams{Args: EventArgs{EventID: eventID}, InsertOpts: &river.InsertOpts{MaxAttempts: eventMaxAttempts}}
+}
+
 // EnqueueEvent gives an event its job in the transaction that keeps it.
 func (r *Runner) EnqueueEvent(ctx context.Context, tx pgx.Tx, eventID int64) error {
-	_, err := r.river.InsertTx(ctx, tx, EventArgs{EventID: eventID}, &river.InsertOpts{MaxAttempts: eventMaxAttempts})
+	job := eventJob(eventID)
+	_, err := r.river.InsertTx(ctx, tx, job.Args, job.InsertOpts)
 	if err != nil {
 		return fmt.Errorf("insert the job of event %d: %w", eventID, err)
 	}

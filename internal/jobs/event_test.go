@@ -218,6 +218,30 @@ func TestWhatCannotBeFoundOutIsAskedAgain(t *testing.T) {
 	require.Equal(t, 1, w.count("SELECT count(*) FROM audits"))
 }
 
+// A preflight that an API did not answer is asked for again; one that nobody can answer is not.
+func TestARefreshThatWasNotAnsweredIsAskedAgain(t *testing.T) {
+	t.Parallel()
+	w := newStore(t)
+	w.account("acme")
+	w.rule(fleet.EventRefreshPreflight, "")
+	var err error = &fleet.Error{Code: fleet.CodeUnavailable, Message: "the API pushes back"}
+	events := NewEvents(w.store, nil, noChecks, func(context.Context, string, string) (string, error) { return "all is well", err }, w.runner().cfg.Logger)
+	key := w.take(1, nowhere)
+
+	var snooze *river.JobSnoozeError
+	require.ErrorAs(t, w.work(events, key), &snooze)
+	require.Equal(t, fleet.ActionPlanned, w.event(key).Actions[0].State)
+	err = nil
+	require.NoError(t, w.work(events, key))
+	require.Equal(t, fleet.ActionDone, w.event(key).Actions[0].State)
+	require.Equal(t, "all is well", w.event(key).Actions[0].Message)
+
+	err = noAccess("acme", fleet.CredentialDeveloper)
+	key = w.take(2, nowhere)
+	require.NoError(t, w.work(events, key))
+	require.Equal(t, fleet.ActionNotAvailable, w.event(key).Actions[0].State)
+}
+
 func TestAnEventIsGivenUpInTheEnd(t *testing.T) {
 	t.Parallel()
 	w, rollout := scheduled(t)
@@ -297,7 +321,7 @@ func TestOldEventsAreDeleted(t *testing.T) {
 	w := newStore(t)
 	w.account("acme")
 	w.take(1, nowhere)
-	w.exec("UPDATE events SET received_at = now() - interval '91 days'")
+	w.exec("UPDATE events SET received_at = now() - interval '91 days', disposition = 'no_rule'")
 	key := w.take(2, nowhere)
 
 	w.start()

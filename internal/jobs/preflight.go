@@ -37,7 +37,7 @@ type skillAPI interface {
 
 var (
 	errNoSkill = errors.New("the skill manifest API knows no such skill")
-	errNotOurs = errors.New("the skill is another vendor's")
+	errNotOurs = errors.New("the skill is another vendor's, or the credential may not see it")
 )
 
 // Preflights checks what stands in the way of a skill before a rollout writes.
@@ -54,49 +54,69 @@ type Preflights struct {
 // what an API did: that is not_checked, with why. Without a developer credential no request
 // is made. All of it together takes preflightTime at most, and what the database needs.
 func (c *Preflights) Run(ctx context.Context, queries ...preflight.Query) ([]preflight.Report, error) {
+	all, err := c.run(ctx, queries)
+	reports := make([]preflight.Report, len(all))
+	for i, one := range all {
+		reports[i] = one.report
+	}
+	return reports, err
+}
+
+// checked is a report and what the APIs had to do with it.
+type checked struct {
+	report preflight.Report
+	none   bool // nobody was asked, as without a developer credential
+	seen   bool // something was answered
+}
+
+func (c *Preflights) run(ctx context.Context, queries []preflight.Query) ([]checked, error) {
 	asking, cancel := context.WithTimeout(remote.WithClass(ctx, remote.ClassInteractive), preflightTime)
 	defer cancel()
-	reports, errs := make([]preflight.Report, len(queries)), make([]error, len(queries))
+	all, errs := make([]checked, len(queries)), make([]error, len(queries))
 	var wg sync.WaitGroup
 	room := make(chan struct{}, preflightsAtOnce)
 	for i, q := range queries {
 		wg.Go(func() {
 			room <- struct{}{}
 			defer func() { <-room }()
-			reports[i], errs[i] = c.one(ctx, asking, q)
+			all[i], errs[i] = c.one(ctx, asking, q)
 		})
 	}
 	wg.Wait()
-	return reports, errors.Join(errs...)
+	return all, errors.Join(errs...)
 }
 
 // one makes the checks of one change: ctx is the caller's, and asking ends when the time for
 // asking the APIs does.
-func (c *Preflights) one(ctx, asking context.Context, q preflight.Query) (preflight.Report, error) {
+func (c *Preflights) one(ctx, asking context.Context, q preflight.Query) (checked, error) {
 	acc, err := c.store.Account(ctx, q.Account)
 	if err != nil {
-		return preflight.Report{}, err
+		return checked{}, err
 	}
 	facts, err := c.facts(ctx, asking, q)
 	if err != nil {
-		return preflight.Report{}, err
+		return checked{}, err
 	}
 	r := preflight.Judge(preflight.Params{
 		Account: q.Account, Action: q.Action, SkillID: q.SkillID, Stage: q.Stage, Countries: acc.Countries, LinkMode: acc.LinkMode,
 	}, facts)
 	r.CheckedAt, r.Why = time.Now().UTC().Truncate(time.Millisecond), q.Why
-	if facts.None != "" {
-		return r, nil // nothing was seen, so what was seen before stays
+	out := checked{
+		report: r, none: facts.None != "",
+		seen: facts.None == "" && (facts.Skill.Known || facts.Build.Known || facts.Manifest.Known || facts.Enabled.Known),
+	}
+	if !out.seen {
+		return out, nil // what was seen before stays
 	}
 	if err := c.store.SavePreflight(ctx, r); err != nil {
 		c.logger.LogAttrs(ctx, slog.LevelWarn, "preflight not kept", slog.String("account", q.Account), slog.Any("error", err))
 	}
-	return r, nil
+	return out, nil
 }
 
 func (c *Preflights) facts(ctx, asking context.Context, q preflight.Query) (preflight.Facts, error) {
 	api, err := c.open(ctx, q.Account)
-	if known := new(fleet.Error); errors.As(err, &known) && known.Code != fleet.CodeInternal {
+	if known := new(fleet.Error); errors.As(err, &known) && (known.Code == fleet.CodeConflict || known.Code == fleet.CodeNotFound) {
 		return preflight.Facts{None: known.Message}, nil
 	}
 	if err != nil {
@@ -177,14 +197,21 @@ func owned(skill preflight.Fact[preflight.Skill], build preflight.Fact[preflight
 
 // fact makes a fact of an answer, or says why there is none.
 func fact[T any](what string, v T, err error) preflight.Fact[T] {
-	var api *remote.Error
+	var (
+		api   *remote.Error
+		token *lwa.TokenError
+	)
 	switch {
 	case err == nil:
 		return preflight.Know(v)
+	case errors.As(err, &token): // which of the two was late is worth more than that one was
+		return preflight.Unknown[T](fmt.Sprintf("%s was not read: %s; try again later", what, message(token)))
 	case errors.Is(err, context.DeadlineExceeded):
 		return preflight.Unknown[T](fmt.Sprintf("%s was not read within %s; try again", what, preflightTime))
 	case errors.As(err, &api) && api.Throttled():
 		return preflight.Unknown[T](fmt.Sprintf("%s was not read: the API pushes back; try again later", what))
+	case errors.As(err, &api) && api.Temporary():
+		return preflight.Unknown[T](fmt.Sprintf("%s was not read: %s; try again later", what, message(err)))
 	}
 	return preflight.Unknown[T](fmt.Sprintf("%s was not read: %s", what, message(err)))
 }

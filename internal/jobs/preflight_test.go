@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"sync/atomic"
@@ -140,8 +141,15 @@ func TestAnAPIThatFailsIsNotChecked(t *testing.T) {
 		"overloaded":  {&remote.Error{API: "manifest", Status: http.StatusServiceUnavailable}, "pushes back"},
 		"budget":      {&remote.Error{API: "manifest", Err: &remote.BudgetError{}}, "pushes back"},
 		"broken":      {&remote.Error{API: "manifest", Operation: "list_skills", Status: http.StatusInternalServerError}, "answered 500"},
+		"passing":     {&remote.Error{API: "manifest", Operation: "list_skills", Status: http.StatusBadGateway}, "try again later"},
+		"broken off":  {&remote.Error{API: "manifest", Operation: "list_skills", Err: io.EOF}, "the connection broke off before an answer came (EOF); try again later"},
 		"forbidden":   {&remote.Error{API: "manifest", Operation: "list_skills", Status: http.StatusForbidden}, "answered 403"},
 		"unreachable": {errors.New("connection refused"), "connection refused"},
+		"no token in time": {
+			&remote.Error{API: "manifest", Err: &lwa.TokenError{
+				Account: "acme", Kind: fleet.CredentialDeveloper, Status: http.StatusBadGateway, Err: context.DeadlineExceeded,
+			}}, "was not read: the developer credential of account acme: get an access token from Login with Amazon: status 502",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -246,18 +254,56 @@ func TestAPreflightIsKeptWhereSomethingWasSeen(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []preflight.Report{r}, kept, "what was seen before stays")
 
+	away := errors.New("connection refused")
+	silent := sound()
+	silent.skillErr, silent.buildErr, silent.manifestErr, silent.enabledErr = away, away, away, away
+	live := asked(func(q *preflight.Query) { q.Stage = fleet.StageLive })
+	require.Equal(t, preflight.NotChecked, run(t, preflights(w, silent, nil), asked()).Result)
+	run(t, preflights(w, silent, nil), live)
+	kept, err = w.store.Preflights(t.Context(), "acme", skill)
+	require.NoError(t, err)
+	require.Equal(t, []preflight.Report{r}, kept, "nor does an API that is away take it")
+
 	_, err = preflights(w, sound(), nil).Run(t.Context(), asked(func(q *preflight.Query) { q.Account = "nobody" }))
 	require.ErrorContains(t, err, `"nobody"`)
-	_, err = preflights(w, nil, errors.New("no database")).Run(t.Context(), asked())
-	require.ErrorContains(t, err, "no database")
+	for _, err := range []error{errors.New("no database"), &fleet.Error{Code: fleet.CodeUnavailable, Message: "no database"}} {
+		_, err = preflights(w, nil, err).Run(t.Context(), asked())
+		require.ErrorContains(t, err, "no database")
+	}
 	gone, cancel := context.WithCancel(t.Context())
 	api := sound()
 	api.enabledErr = errors.New("gone")
-	away := preflights(w, api, nil)
-	open := away.open
-	away.open = func(ctx context.Context, a string) (skillAPI, error) { cancel(); return open(ctx, a) }
-	_, err = away.Run(gone, asked())
+	left := preflights(w, api, nil)
+	open := left.open
+	left.open = func(ctx context.Context, a string) (skillAPI, error) { cancel(); return open(ctx, a) }
+	_, err = left.Run(gone, asked())
 	require.ErrorIs(t, err, context.Canceled, "the caller has gone")
+}
+
+// What an event has looked at anew, and cannot be looked at now, is looked at later.
+func TestARefreshSaysWhetherToAskAgain(t *testing.T) {
+	t.Parallel()
+	w := newStore(t)
+	w.account("acme")
+	code := func(err error) fleet.Code {
+		var e *fleet.Error
+		require.ErrorAs(t, err, &e)
+		return e.Code
+	}
+	_, err := preflights(w, nil, noAccess("acme", fleet.CredentialDeveloper)).Refresh(t.Context(), "acme", skill)
+	require.Equal(t, fleet.CodeConflict, code(err))
+	require.ErrorContains(t, err, "fleetctl account credential set acme --kind developer")
+
+	away := &remote.Error{API: "manifest", Status: http.StatusTooManyRequests}
+	api := sound()
+	api.skillErr, api.buildErr, api.manifestErr, api.enabledErr = away, away, away, away
+	_, err = preflights(w, api, nil).Refresh(t.Context(), "acme", skill)
+	require.Equal(t, fleet.CodeUnavailable, code(err))
+	require.ErrorContains(t, err, "pushes back")
+
+	said, err := preflights(w, sound(), nil).Refresh(t.Context(), "acme", skill)
+	require.NoError(t, err)
+	require.Equal(t, "enable at live: pass (7 passed); enable at development: pass (7 passed)", said)
 }
 
 // The account's countries and link mode count.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
 
+	"fleetd/internal/fleet"
 	"fleetd/internal/store"
 )
 
@@ -180,8 +182,9 @@ func (r *Runner) told(channel, payload string) {
 		r.Accounts.Poke()
 		r.control.Wake()
 	case store.ChannelBudget:
-		if id, err := strconv.ParseInt(payload, 10, 64); err == nil {
-			r.Accounts.Invalidate(id)
+		account, kind, _ := strings.Cut(payload, " ")
+		if id, err := strconv.ParseInt(account, 10, 64); err == nil {
+			r.Accounts.Invalidate(id, fleet.CredentialKind(kind))
 		}
 	case "": // begun to listen: anything may have been missed
 		r.Lease.Poke()

@@ -18,26 +18,28 @@ const (
 // tidy deletes what nobody asks for any more, until ctx ends. Every process does:
 // what one is deleting the others pass over.
 func (r *Runner) tidy(ctx context.Context) {
-	st, log := r.cfg.Store, r.cfg.Logger
+	st := r.cfg.Store
 	for {
-		keys, keysErr := st.ForgetIdempotencyKeys(ctx, tidyGroup)
-		units, unitsErr := st.ForgetAuditUnits(ctx, tidyGroup)
-		events, eventsErr := st.ForgetEvents(ctx, tidyGroup)
-		if ctx.Err() != nil {
-			return
-		}
-		if keysErr != nil {
-			log.LogAttrs(ctx, slog.LevelWarn, "old idempotency keys not deleted", slog.Any("error", keysErr))
-		}
-		if unitsErr != nil {
-			log.LogAttrs(ctx, slog.LevelWarn, "units of old audits not deleted", slog.Any("error", unitsErr))
-		}
-		if eventsErr != nil {
-			log.LogAttrs(ctx, slog.LevelWarn, "old events not deleted", slog.Any("error", eventsErr))
-		}
 		rest := tidyEvery
-		if keys == tidyGroup || units == tidyGroup || events == tidyGroup {
-			rest = tidyPause
+		for _, old := range [...]struct {
+			what   string
+			forget func(ctx context.Context, most int) (int, error)
+		}{
+			{"idempotency keys", st.ForgetIdempotencyKeys},
+			{"units of old audits", st.ForgetAuditUnits},
+			{"events", st.ForgetEvents},
+			{"preflights", st.ForgetPreflights},
+		} {
+			n, err := old.forget(ctx, tidyGroup)
+			if ctx.Err() != nil {
+				return
+			}
+			if err != nil {
+				r.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "what is old was not deleted", slog.String("what", old.what), slog.Any("error", err))
+			}
+			if n == tidyGroup {
+				rest = tidyPause
+			}
 		}
 		timer := time.NewTimer(rest)
 		select {

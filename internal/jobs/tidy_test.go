@@ -22,6 +22,22 @@ func TestOldIdempotencyKeysAreDeleted(t *testing.T) {
 	require.Zero(t, w.count("SELECT count(*) FROM idempotency_keys WHERE created_at < now() - interval '24 hours'"))
 }
 
+// So are preflights that nobody made for months.
+func TestOldPreflightsAreDeleted(t *testing.T) {
+	t.Parallel()
+	w := newStore(t)
+	w.account("acme")
+	w.exec(`
+		INSERT INTO preflights (account_id, skill_id, stage, action, result, why, report, checked_at)
+		SELECT accounts.id, 's' || n, 'live', 'enable', 'pass', 'check', '{}', now() - make_interval(days => CASE WHEN n <= $1 THEN 91 ELSE 89 END)
+		FROM accounts, generate_series(1, $1 + 10) AS n`, tidyGroup+1)
+
+	w.start()
+
+	require.Eventually(t, func() bool { return w.count("SELECT count(*) FROM preflights") == 10 }, waitAtMost, pollEvery)
+	require.Zero(t, w.count("SELECT count(*) FROM preflights WHERE checked_at < now() - interval '90 days'"))
+}
+
 // So are the units of audits of weeks past. What was said of them stays.
 func TestTheUnitsOfOldAuditsAreDeleted(t *testing.T) {
 	t.Parallel()

@@ -15,6 +15,9 @@ import (
 const (
 	ReasonInvalidGrant  = "invalid_grant"  // the refresh token: revoked, or of another client
 	ReasonInvalidClient = "invalid_client" // the client ID or its secret
+
+	ReasonInvalidScope       = "invalid_scope"       // the consent does not hold what is needed
+	ReasonUnauthorizedClient = "unauthorized_client" // the client may not do this, or not with this token
 )
 
 // UnauthorizedError says that Login with Amazon refused the account's credential.
@@ -27,11 +30,16 @@ type UnauthorizedError struct {
 
 // Error says what was refused and names the command that mends it.
 func (e *UnauthorizedError) Error() string {
-	who := "account " + e.Account
-	if e.other() {
-		who = fmt.Sprintf("the %s credential of %s", e.Kind, who)
+	return fmt.Sprintf("%s is not authorized: Login with Amazon refused %s (%s); %s%s",
+		who(e.Account, e.Kind), e.what(), e.Reason, e.before(), e.mend())
+}
+
+// who is the credential in words. That of the account's homes is the account's own.
+func who(account string, kind fleet.CredentialKind) string {
+	if other(kind) {
+		return fmt.Sprintf("the %s credential of account %s", kind, account)
 	}
-	return fmt.Sprintf("%s is not authorized: Login with Amazon refused %s (%s); set a new one with %s", who, e.what(), e.Reason, e.mend())
+	return "account " + account
 }
 
 // Temporary is false: only a new credential helps.
@@ -43,18 +51,46 @@ func (e *UnauthorizedError) what() string {
 		return "its refresh token"
 	case ReasonInvalidClient:
 		return "its client ID or client secret"
+	case ReasonInvalidScope:
+		return "the scope of its refresh token"
+	case ReasonUnauthorizedClient:
+		return "its client"
 	}
 	return "its credential"
 }
 
+// before says what is to be done before the command that mends it.
+func (e *UnauthorizedError) before() string {
+	switch e.Reason {
+	case ReasonInvalidScope:
+		return fmt.Sprintf("have its user consent anew, to the scope %s, and set the refresh token of that with ", Scope(e.Kind))
+	case ReasonUnauthorizedClient:
+		return "check that the refresh token was granted to this client ID, and that its security profile may use it, then set a new one with "
+	}
+	return "set a new one with "
+}
+
+// Scope is what the user of a credential must have consented to, so that it opens what
+// its kind is for (facts 5). Notifications of a vendor take alexa::ask:subscriptions too.
+func Scope(kind fleet.CredentialKind) string {
+	switch kind {
+	case fleet.CredentialDeveloper:
+		return "alexa::ask:skills:readwrite"
+	case fleet.CredentialCustomer:
+		return "alexa::skills:account_linking"
+	case fleet.CredentialEnterprise:
+	}
+	return "alexa::enterprise:management"
+}
+
 // other reports whether the credential is another than the one of the account's
 // homes, which is meant where no kind is named.
-func (e *UnauthorizedError) other() bool {
-	return e.Kind != "" && e.Kind != fleet.CredentialEnterprise
+func other(kind fleet.CredentialKind) bool {
+	return kind != "" && kind != fleet.CredentialEnterprise
 }
 
 func (e *UnauthorizedError) mend() string {
-	if e.other() {
+	if other(e.Kind) {
 		set := fmt.Sprintf("fleetctl account credential set %s --kind %s --client-id ID --client-secret-file F --refresh-token-file F", e.Account, e.Kind)
 		if e.Kind.NeedsVendor() {
 			set += " --vendor-id V"
@@ -72,17 +108,18 @@ func (e *UnauthorizedError) mend() string {
 // endpoint is not there, overloaded, or answers what is no token.
 type TokenError struct {
 	Account    string
-	Status     int           // HTTP status, 0 where no answer came
-	Code       string        // the OAuth error code, where the body had one
-	RequestID  string        // X-Amzn-RequestId
-	RetryAfter time.Duration // 0 where none was asked for
-	Err        error         // what lay behind it, without secrets
+	Kind       fleet.CredentialKind // empty: enterprise
+	Status     int                  // HTTP status, 0 where no answer came
+	Code       string               // the OAuth error code, where the body had one
+	RequestID  string               // X-Amzn-RequestId
+	RetryAfter time.Duration        // 0 where none was asked for
+	Err        error                // what lay behind it, without secrets
 }
 
 // Error says what the endpoint did and where to look.
 func (e *TokenError) Error() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "account %s: get an access token from Login with Amazon", e.Account)
+	fmt.Fprintf(&b, "%s: get an access token from Login with Amazon", who(e.Account, e.Kind))
 	if e.Status != 0 {
 		b.WriteString(": status " + strconv.Itoa(e.Status))
 		if t := http.StatusText(e.Status); t != "" {
@@ -98,7 +135,7 @@ func (e *TokenError) Error() string {
 	if e.Err != nil {
 		b.WriteString(": " + e.Err.Error())
 	}
-	if e.Status >= 300 && e.Status < 500 && e.Status != http.StatusTooManyRequests {
+	if e.Status != 0 && e.Status < 500 && e.Status != http.StatusTooManyRequests {
 		b.WriteString("; check the account's token URL")
 	}
 	return b.String()

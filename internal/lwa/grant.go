@@ -1,10 +1,13 @@
 package lwa
 
 import (
+	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -37,7 +40,7 @@ func (s *Source) grant(ctx context.Context, cred Credential) (SaveParams, time.D
 	slot, err := s.cfg.Limiter.Take(ctx, remote.ClassInteractive)
 	switch {
 	case err != nil && ctx.Err() != nil: // the refresh ran out of time, not its caller
-		return SaveParams{}, 0, &TokenError{Account: s.cfg.Account, Err: errors.New("no slot of the account's budget came in time")}
+		return SaveParams{}, 0, &TokenError{Account: s.cfg.Account, Kind: s.cfg.Kind, Err: errors.New("no slot of the account's budget came in time")}
 	case err != nil:
 		return SaveParams{}, 0, fmt.Errorf("wait for a slot of the budget to refresh the access token: %w", err)
 	}
@@ -48,16 +51,19 @@ func (s *Source) grant(ctx context.Context, cred Credential) (SaveParams, time.D
 		ClientID: cred.ClientID, ClientSecret: cred.ClientSecret,
 		Endpoint: oauth2.Endpoint{TokenURL: s.cfg.TokenURL, AuthStyle: oauth2.AuthStyleInParams},
 	}
-	token, err := conf.TokenSource(context.WithValue(attempt, oauth2.HTTPClient, s.cfg.HTTPClient),
+	heard := &hearing{next: s.cfg.HTTPClient.Transport}
+	client := *s.cfg.HTTPClient
+	client.Transport = heard
+	token, err := conf.TokenSource(context.WithValue(attempt, oauth2.HTTPClient, &client),
 		&oauth2.Token{RefreshToken: cred.RefreshToken}).Token()
 	// The endpoint is another service than the API: its refusals say nothing of
 	// the API's limit, and its answers spend a slot all the same.
 	s.cfg.Limiter.Done(context.WithoutCancel(ctx), slot, remote.Answer{Success: err == nil})
 	if err != nil {
-		return SaveParams{}, 0, s.explain(attempt, err)
+		return SaveParams{}, 0, s.explain(attempt, heard, err)
 	}
 	if err := checkToken(token.AccessToken); err != nil {
-		return SaveParams{}, 0, &TokenError{Account: s.cfg.Account, Status: http.StatusOK, Err: err}
+		return SaveParams{}, 0, &TokenError{Account: s.cfg.Account, Kind: s.cfg.Kind, Status: heard.status, RequestID: heard.requestID, Err: err}
 	}
 	life := defaultLifetime
 	if token.ExpiresIn > 0 {
@@ -73,8 +79,8 @@ func (s *Source) grant(ctx context.Context, cred Credential) (SaveParams, time.D
 
 // explain turns an error of oauth2 into one of this package. None of oauth2's own
 // texts is kept: they quote the answer's body.
-func (s *Source) explain(attempt context.Context, err error) error {
-	e := &TokenError{Account: s.cfg.Account}
+func (s *Source) explain(attempt context.Context, heard *hearing, err error) error {
+	e := &TokenError{Account: s.cfg.Account, Kind: s.cfg.Kind}
 	var answer *oauth2.RetrieveError
 	switch {
 	case errors.As(err, &answer):
@@ -91,14 +97,62 @@ func (s *Source) explain(attempt context.Context, err error) error {
 		if refuses(e.Status, e.Code) {
 			return &refusedError{code: e.Code, requestID: e.RequestID}
 		}
+		if heard.page {
+			e.Err = errPage
+		}
 	case errors.Is(context.Cause(attempt), remote.ErrTimeout):
 		e.Err = remote.ErrTimeout
 	case attempt.Err() != nil:
 		e.Err = attempt.Err()
+	case heard.status != 0:
+		e.Status, e.RequestID, e.Err = heard.status, heard.requestID, errNoToken
+		if heard.page {
+			e.Err = errPage
+		}
 	default:
 		e.Err = transportError(err)
 	}
 	return e
+}
+
+// What an answer is that brings no token and no OAuth error.
+var (
+	errPage    = errors.New("a web page came, not a token answer")
+	errNoToken = errors.New("the answer cannot be read, or is not a token answer")
+)
+
+// hearing passes one answer on to oauth2 and keeps what errors of oauth2 do not say of
+// it. It names the body JSON, whatever the endpoint called it: oauth2 takes what is
+// named text/plain for a form, and a body that is no JSON fails either way.
+type hearing struct {
+	next http.RoundTripper // nil: http.DefaultTransport, as of a http.Client
+
+	status    int // 0: no answer came
+	requestID string
+	page      bool // the body was a web page
+}
+
+// RoundTrip sends one token request.
+func (h *hearing) RoundTrip(req *http.Request) (*http.Response, error) {
+	next := h.next
+	if next == nil {
+		next = http.DefaultTransport
+	}
+	resp, err := next.RoundTrip(req)
+	if err != nil {
+		return nil, err
+	}
+	h.status, h.requestID = resp.StatusCode, word(resp.Header.Get("X-Amzn-RequestId"))
+	body := bufio.NewReader(resp.Body)
+	begin, _ := body.Peek(64) // what is shorter comes with an error, and whole
+	h.page = bytes.HasPrefix(bytes.TrimSpace(begin), []byte("<"))
+	resp.Header = resp.Header.Clone()
+	resp.Header.Set("Content-Type", "application/json")
+	resp.Body = struct {
+		io.Reader
+		io.Closer
+	}{body, resp.Body}
+	return resp, nil
 }
 
 // refuses reports whether an answer is the endpoint's word on the credential: an

@@ -50,7 +50,7 @@ func (s *Source) refresh(parent context.Context, not string) (token, error) {
 				continue // look once more, now that nobody else can save
 			}
 			if err := sleep(ctx, jitter(100*time.Millisecond)); err != nil {
-				return token{}, &TokenError{Account: s.cfg.Account, Err: errors.New("another process is refreshing the token and has not saved it in time")}
+				return token{}, &TokenError{Account: s.cfg.Account, Kind: s.cfg.Kind, Err: errors.New("another process is refreshing the token and has not saved it in time")}
 			}
 			continue
 		}
@@ -121,6 +121,7 @@ func (s *Source) retry(ctx context.Context, try int, err error) error {
 	if !ok || !asked.again() {
 		return err
 	}
+	s.said(asked)
 	wait := max(jitter(min(200*time.Millisecond<<min(try, 5), 5*time.Second)), asked.RetryAfter)
 	if end, ok := ctx.Deadline(); ok && s.cfg.Now().Add(wait).After(end) {
 		return err

@@ -3,8 +3,10 @@ package lwa
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -40,6 +42,8 @@ type flight struct {
 	over  chan struct{}
 	token string
 	err   error
+
+	last atomic.Pointer[TokenError] // what the last try failed with, while it goes on
 }
 
 // NewSource checks the settings. It sends and loads nothing.
@@ -101,7 +105,7 @@ func (s *Source) Refresh(ctx context.Context, rejected string) (string, error) {
 			return access, err
 		}
 	}
-	return "", &TokenError{Account: s.cfg.Account, Status: http.StatusOK, Err: errors.New("it gives the access token that the API refuses once more")}
+	return "", &TokenError{Account: s.cfg.Account, Kind: s.cfg.Kind, Status: http.StatusOK, Err: errors.New("it gives the access token that the API refuses once more")}
 }
 
 // Invalidate forgets the token in hand, so that the next call asks the Store: for
@@ -174,7 +178,24 @@ func (f *flight) wait(ctx context.Context) (string, error) {
 	case <-f.over:
 		return f.token, f.err
 	case <-ctx.Done():
+	}
+	last := f.last.Load()
+	if last == nil || !errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return "", ctx.Err()
+	}
+	late := *last // the caller's time is over; why there is no token is what it needs to know
+	if late.Err = ctx.Err(); last.Err != nil {
+		late.Err = fmt.Errorf("%w (%w)", last.Err, ctx.Err())
+	}
+	return "", &late
+}
+
+// said keeps what a try failed with, for callers whose time ends before the flight's.
+func (s *Source) said(err *TokenError) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.flight != nil {
+		s.flight.last.Store(err)
 	}
 }
 

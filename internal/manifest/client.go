@@ -74,6 +74,7 @@ func (c *Client) Create(ctx context.Context, vendorID string, manifest json.RawM
 	meta, err := c.remote.Do(ctx, remote.Request{
 		API: API, Operation: OpCreate, Method: http.MethodPost, Path: "/v1/skills",
 		Body: createRequest{VendorID: vendorID, Manifest: manifest}, Advice: advice(OpCreate),
+		Look: "fleetctl skill list",
 	}, &out)
 	if err != nil {
 		return Created{}, judge(err)
@@ -89,8 +90,9 @@ func (c *Client) Delete(ctx context.Context, skillID string) (requestID string, 
 	}
 	// The reference ends the path in a slash; official clients do not.
 	meta, err := c.remote.Do(ctx, remote.Request{
-		API: API, Operation: OpDelete, Method: http.MethodDelete, Path: "/v1/skills/" + url.PathEscape(skillID), Advice: advice(OpDelete),
-	}, nil)
+		API: API, Operation: OpDelete, Method: http.MethodDelete, Path: "/v1/skills/" + url.PathEscape(skillID), OptionalBody: true,
+		Advice: advice(OpDelete), Look: "fleetctl skill list --skill " + skillID,
+	}, &json.RawMessage{})
 	return meta.RequestID, judge(err)
 }
 
@@ -154,7 +156,8 @@ func (c *Client) Update(ctx context.Context, p UpdateParams) (Accepted, error) {
 		return Accepted{}, err
 	}
 	req := remote.Request{
-		API: API, Operation: OpUpdate, Method: http.MethodPut, Path: path, Body: updateRequest{Manifest: p.Manifest}, Advice: advice(OpUpdate),
+		API: API, Operation: OpUpdate, Method: http.MethodPut, Path: path, Body: updateRequest{Manifest: p.Manifest}, OptionalBody: true,
+		Advice: advice(OpUpdate), Look: "fleetctl skill get " + p.SkillID + " --stage " + string(p.Stage),
 	}
 	if p.ETag != "" {
 		if err := checkTag(p.ETag); err != nil {
@@ -162,7 +165,7 @@ func (c *Client) Update(ctx context.Context, p UpdateParams) (Accepted, error) {
 		}
 		req.Header = http.Header{"If-Match": {p.ETag}}
 	}
-	meta, err := c.remote.Do(ctx, req, nil)
+	meta, err := c.remote.Do(ctx, req, &json.RawMessage{}) // a page is not the API's word
 	var e *remote.Error
 	switch {
 	case errors.As(err, &e) && e.Status == http.StatusPreconditionFailed:

@@ -116,6 +116,31 @@ func TestEveryStatusOfTheReference(t *testing.T) {
 	}
 }
 
+// A page comes from something before the API: it does not prove that a write was taken.
+func TestAPageProvesNoWrite(t *testing.T) {
+	t.Parallel()
+	for op, look := range map[string]string{
+		OpCreate: "fleetctl skill list --account acme",
+		OpUpdate: "fleetctl skill get " + skill + " --stage development --account acme",
+		OpDelete: "fleetctl skill list --skill " + skill + " --account acme",
+	} {
+		for _, code := range []int{200, 202} {
+			c, s := answering(t, reply{status: code, body: "<html>Sign in</html>"})
+			e := asRemote(t, calls(t.Context(), c)[op]())
+			require.ErrorIs(t, e, remote.ErrUnreadable, op)
+			require.True(t, e.MaybeSent(), op)
+			require.ErrorContains(t, e, "read before writing again, with `"+look+"`")
+			require.Len(t, s.sent, 1)
+		}
+	}
+	for _, op := range []string{OpUpdate, OpDelete} {
+		for _, body := range []string{"", " ", "{}", `{"x":1}`} {
+			c, _ := answering(t, reply{status: 202, body: body})
+			require.NoError(t, calls(t.Context(), c)[op](), "%s %q", op, body)
+		}
+	}
+}
+
 func isWrite(op string) bool { return op == OpCreate || op == OpDelete || op == OpUpdate }
 
 func keys[V any](m map[string]V) []string {
@@ -334,7 +359,7 @@ func TestAnAnswerWithoutWhatItIsForIsNoAnswer(t *testing.T) {
 		OpStatus: {
 			``, `null`, `[]`, `{"manifest":[]}`, `{"manifest":{}}`, `{"manifest":{"lastUpdateRequest":{}}}`, `{"manifest":{"lastUpdateRequest":{"status":"A B"}}}`,
 			`{"manifest":{"lastUpdateRequest":{"status":"` + strings.Repeat("X", 65) + `"}}}`, `{"interactionModel":{"en-US":null}}`,
-			`{"interactionModel":{"en-US":{"eTag":"x"}}}`, `{"manifest":{"lastUpdateRequest":{"status":7}}}`,
+			`{"interactionModel":{"en-US":{"version":"1"}}}`, `{"manifest":{"lastUpdateRequest":{"status":7}}}`,
 		},
 		OpList: {
 			``, `{}`, `null`, `{"skills":null}`, `{"skills":[{}]}`, `{"skills":[null]}`, `{"skills":[{"skillId":"a b"}]}`,

@@ -28,7 +28,8 @@ func Resources() []Resource {
 	return []Resource{ResourceManifest, ResourceInteractionModel, ResourceHostedDeployment, ResourceHostedProvisioning}
 }
 
-// State is how far an update is, as it came: the API may have words that are not here.
+// State is how far an update is, as it came: the API may have words that are not here,
+// and it is empty where the API did not say.
 type State string
 
 // The states of the reference.

@@ -60,6 +60,11 @@ func TestTheReferencesOtherPlaces(t *testing.T) {
 		`{"manifest":{"lastUpdateRequest":{"status":"SUCCEEDED","version":"v2"}}}`: {
 			Manifest: &ResourceStatus{Version: "v2", Update: Update{State: StateSucceeded}},
 		},
+		// The official description requires nothing of a resource.
+		`{"manifest":{"eTag":"t"},"interactionModel":{"en-US":{"eTag":"u","version":"2","lastUpdateRequest":{"warnings":[{}]}}}}`: {
+			Manifest:         &ResourceStatus{ETag: "t"},
+			InteractionModel: map[string]ResourceStatus{"en-US": {ETag: "u", Version: "2", Update: Update{Warnings: []Message{{}}}}},
+		},
 		`{"interactionModel":{}}`:                   {InteractionModel: nil},
 		`{"interactionModel":null,"manifest":null}`: {},
 		`{}`: {},
@@ -73,4 +78,12 @@ func TestTheReferencesOtherPlaces(t *testing.T) {
 		}
 		require.Equal(t, want, got, body)
 	}
+}
+
+func TestAnUpdateThatTheAPIDoesNotTellOfHasNotEnded(t *testing.T) {
+	t.Parallel()
+	c, _ := answering(t, reply{status: 200, body: `{"manifest":{"eTag":"t"}}`})
+	got, err := c.Status(t.Context(), skill, ResourceManifest)
+	require.NoError(t, err)
+	require.False(t, got.Ended())
 }

@@ -143,7 +143,7 @@ func (a *statusAnswer) UnmarshalJSON(b []byte) error {
 		return nil
 	}
 	var whole resourceWire
-	if json.Unmarshal(out.Model, &whole) == nil && whole.last() != nil {
+	if json.Unmarshal(out.Model, &whole) == nil && whole.last().Status != "" {
 		a.InteractionModel = map[string]*resourceWire{"": &whole}
 		return nil
 	}
@@ -169,13 +169,15 @@ func (a *statusAnswer) Check() error {
 	return nil
 }
 
+// check reports a resource that says nothing. Its last update may be absent where it has
+// an entity tag: the official description has both as optional.
 func (r *resourceWire) check(name string) error {
-	last := r.last()
-	switch {
-	case r == nil:
+	if r == nil {
 		return nil
-	case last == nil || last.Status == "":
-		return fmt.Errorf("%s has no status", name)
+	}
+	last := r.last()
+	if last.Status == "" && r.ETag == "" {
+		return fmt.Errorf("%s has neither a status nor an entity tag", name)
 	}
 	words := []string{last.Status}
 	for _, s := range last.BuildDetails.Steps {
@@ -210,14 +212,15 @@ func (a *statusAnswer) provisioning() *resourceWire {
 	return a.Provision
 }
 
-func (r *resourceWire) last() *updateWire {
+// last is the last update, an empty one where there is none.
+func (r *resourceWire) last() updateWire {
 	switch {
-	case r == nil:
-		return nil
 	case r.Last != nil:
-		return r.Last
+		return *r.Last
+	case r.Lasted != nil:
+		return *r.Lasted
 	}
-	return r.Lasted
+	return updateWire{}
 }
 
 func (a *statusAnswer) status() Status {

@@ -54,7 +54,6 @@ type Created struct {
 const (
 	scopeAdvice = "check that the vendor is the developer credential's own, and that it was granted the scope alexa::ask:skills:readwrite or " +
 		"alexa::ask:subscriptions"
-	listFirst = "look at what there is before you write again"
 )
 
 // advice says how to mend a refusal; special ones come before the common ones.
@@ -76,23 +75,31 @@ func path(collection, id string) string {
 	return p
 }
 
+// look is the command that shows one of a collection, or all of it.
+func look(collection, id string) string {
+	noun := "fleetctl event " + strings.TrimSuffix(collection, "s")
+	if id == "" {
+		return noun + " list"
+	}
+	return noun + " get " + id
+}
+
 // create sends a body and takes the new ID from the Location of the answer. An answer
 // without one leaves in doubt which ID it is, and so whether there is anything.
 func (c *Client) create(ctx context.Context, operation, collection string, body any) (Created, error) {
 	var ignored json.RawMessage
-	meta, err := c.remote.Do(ctx, remote.Request{
+	req := remote.Request{
 		API: API, Operation: operation, Method: http.MethodPost, Path: path(collection, ""), Body: body, OptionalBody: true,
 		Advice: advice(map[int]string{http.StatusNotFound: "there is no such subscriber or vendor"}),
-	}, &ignored)
+		Look:   look(collection, ""),
+	}
+	meta, err := c.remote.Do(ctx, req, &ignored)
 	if err != nil {
 		return Created{}, err
 	}
 	id, err := idOf(meta.Location, collection)
 	if err != nil {
-		return Created{}, &remote.Error{
-			API: API, Operation: operation, Status: meta.Status, RequestID: meta.RequestID, InDoubt: true,
-			Err: fmt.Errorf("%w: %w; %s", remote.ErrUnreadable, err, listFirst),
-		}
+		return Created{}, c.remote.Unreadable(req, meta, fmt.Errorf("%w: %w", remote.ErrUnreadable, err))
 	}
 	return Created{ID: id, RequestID: meta.RequestID}, nil
 }
@@ -136,7 +143,8 @@ func (c *Client) get(ctx context.Context, operation, collection, field, id strin
 func (c *Client) put(ctx context.Context, operation, collection, id string, body any) error {
 	var ignored json.RawMessage
 	_, err := c.remote.Do(ctx, remote.Request{
-		API: API, Operation: operation, Method: http.MethodPut, Path: path(collection, id), Body: body, OptionalBody: true, Advice: advice(nil),
+		API: API, Operation: operation, Method: http.MethodPut, Path: path(collection, id), Body: body, OptionalBody: true,
+		Advice: advice(nil), Look: look(collection, id),
 	}, &ignored)
 	return err
 }
@@ -147,7 +155,8 @@ func (c *Client) delete(ctx context.Context, operation, collection, field, id st
 	}
 	var ignored json.RawMessage
 	_, err := c.remote.Do(ctx, remote.Request{
-		API: API, Operation: operation, Method: http.MethodDelete, Path: path(collection, id), OptionalBody: true, Advice: advice(special),
+		API: API, Operation: operation, Method: http.MethodDelete, Path: path(collection, id), OptionalBody: true,
+		Advice: advice(special), Look: look(collection, id),
 	}, &ignored)
 	return err
 }

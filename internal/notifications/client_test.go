@@ -143,7 +143,7 @@ func TestIDsComeFromTheLocation(t *testing.T) {
 		e := asRemote(t, err)
 		require.ErrorIs(t, e, remote.ErrUnreadable, location)
 		require.True(t, e.MaybeSent(), "there is one now, whatever it is called")
-		require.Contains(t, e.Error(), "look at what there is before you write again")
+		require.Contains(t, e.Error(), "read before writing again, with `fleetctl event subscriber list --account acme`")
 	}
 }
 

@@ -75,10 +75,11 @@ func (e Event) Known() bool {
 }
 
 // Key names what happened: two notifications of the same event have the same key,
-// whatever SNS messages brought them, and those of different events have different
-// ones. It is the event's name, status, subscription, locale and the request that led
-// to it, or the review; of an event that has neither of these, all that it says. It
-// is made of what came and not of what was cleaned. An empty event has none.
+// whatever SNS messages and subscriptions brought them, and those of different events
+// have different ones. It is the event's name, status, skill, locale and the request
+// that led to it; of a review name, status, subscription, locale and its ID; of an
+// event that has neither of these, all that it says. It is made of what came and not
+// of what was cleaned. An empty event has none.
 func (e Event) Key() string { return e.key }
 
 // ParseEvent reads a notification: the Message of an SNS message, or the body of a
@@ -102,12 +103,13 @@ func ParseEvent(message []byte) (Event, error) {
 		status       = payload.text("status")
 		subscription = payload.object("subscription").text("subscriptionId")
 		locale       = model.text("locale")
+		skillID      = firstOf(skill.text("skillId"), model.text("skillId"))
 	)
 	e := Event{
 		Name:           EventName(plain(name, maxWord)),
 		RequestID:      plain(requestID, maxID),
 		Status:         EventStatus(plain(status, maxWord)),
-		SkillID:        plain(firstOf(skill.text("skillId"), model.text("skillId")), maxID),
+		SkillID:        plain(skillID, maxID),
 		VendorID:       plain(firstOf(skill.text("vendorId"), model.text("vendorId")), maxID),
 		SubscriptionID: plain(subscription, maxID),
 		Locale:         plain(locale, maxWord),
@@ -124,7 +126,7 @@ func ParseEvent(message []byte) (Event, error) {
 	switch reviewID := review.text("reviewId"); {
 	case e.Empty():
 	case requestID != "":
-		e.key = digest("request", name, status, subscription, locale, requestID)
+		e.key = digest("request", name, status, skillID, locale, requestID)
 	case reviewID != "":
 		e.key = digest("review", name, status, subscription, locale, reviewID)
 	default:

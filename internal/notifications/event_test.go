@@ -184,33 +184,35 @@ func TestKeyOfRedelivery(t *testing.T) {
 	first := development(EventSkillPublish, EventSucceeded, "r-1")
 	key := parsed(t, first).Key()
 	for name, again := range map[string]string{
-		"the same":          first,
-		"in one line":       strings.Join(strings.Fields(first), ""),
-		"escaped":           strings.Replace(first, "SkillPublish", `Skill\u0050ublish`, 1),
-		"a later timestamp": strings.Replace(first, "05:08:13", "05:09:00", 1),
-		"with a new field":  strings.Replace(first, `{"requestId"`, `{"version":"2","requestId"`, 1),
+		"the same":                 first,
+		"in one line":              strings.Join(strings.Fields(first), ""),
+		"escaped":                  strings.Replace(first, "SkillPublish", `Skill\u0050ublish`, 1),
+		"a later timestamp":        strings.Replace(first, "05:08:13", "05:09:00", 1),
+		"with a new field":         strings.Replace(first, `{"requestId"`, `{"version":"2","requestId"`, 1),
+		"by a second subscription": strings.Replace(first, subscriptionID, subscriptionID+"1", 1),
+		"by none that it names":    strings.Replace(first, `"subscriptionId"`, `"x"`, 1),
 	} {
 		e, err := ParseEvent([]byte(again))
 		require.NoError(t, err)
 		require.Equal(t, key, e.Key(), name)
 	}
 	for name, other := range map[string]string{
-		"another event":        strings.Replace(first, "SkillPublish", "ManifestUpdate", 1),
-		"another status":       strings.Replace(first, "SUCCEEDED", "FAILED", 1),
-		"another request":      strings.Replace(first, "r-1", "r-2", 1),
-		"another subscription": strings.Replace(first, subscriptionID, subscriptionID+"1", 1),
-		"a review of that ID":  strings.Replace(strings.Replace(first, `"requestId":"r-1"`, `"x":1`, 1), `"actor"`, `"review":{"reviewId":"r-1"},"actor"`, 1),
-		"without a request":    strings.Replace(first, `"requestId":"r-1"`, `"x":1`, 1),
+		"another event":       strings.Replace(first, "SkillPublish", "ManifestUpdate", 1),
+		"another status":      strings.Replace(first, "SUCCEEDED", "FAILED", 1),
+		"another request":     strings.Replace(first, "r-1", "r-2", 1),
+		"another skill":       strings.Replace(first, skillID, skillID+"1", 1),
+		"a review of that ID": strings.Replace(strings.Replace(first, `"requestId":"r-1"`, `"x":1`, 1), `"actor"`, `"review":{"reviewId":"r-1"},"actor"`, 1),
+		"without a request":   strings.Replace(first, `"requestId":"r-1"`, `"x":1`, 1),
 	} {
 		require.NotEqual(t, key, parsed(t, other).Key(), name)
 	}
 }
 
 // facts of an event that tell it from others.
-type facts struct{ name, status, subscription, locale, requestID, reviewID string }
+type facts struct{ name, status, skill, subscription, locale, requestID, reviewID string }
 
 func (f *facts) fields() []*string {
-	return []*string{&f.name, &f.status, &f.subscription, &f.locale, &f.requestID, &f.reviewID}
+	return []*string{&f.name, &f.status, &f.skill, &f.subscription, &f.locale, &f.requestID, &f.reviewID}
 }
 
 // Two events have one key if and only if they tell of the same; spaces and the order
@@ -222,7 +224,7 @@ func TestKeyProperty(t *testing.T) {
 		message, err := json.MarshalIndent(map[string]any{
 			"eventName": f.name, "requestId": f.requestID, "timestamp": "2026-11-22T05:08:13Z",
 			"payload": map[string]any{
-				"status": f.status, "subscription": map[string]any{"subscriptionId": f.subscription},
+				"status": f.status, "skill": map[string]any{"skillId": f.skill}, "subscription": map[string]any{"subscriptionId": f.subscription},
 				"interactionModel": map[string]any{"locale": f.locale}, "review": map[string]any{"reviewId": f.reviewID},
 			},
 		}, "", indent)
@@ -245,8 +247,11 @@ func TestKeyProperty(t *testing.T) {
 				*f = word.Draw(t, "b")
 			}
 		}
-		if a.requestID != "" && a.requestID == b.requestID {
-			b.reviewID = a.reviewID // the request is what tells
+		switch {
+		case a.requestID != "" && a.requestID == b.requestID: // the request is what tells, to whomever
+			b.reviewID, b.subscription = a.reviewID, a.subscription
+		case a.requestID+b.requestID == "" && a.reviewID != "" && a.reviewID == b.reviewID: // there is one skill that it is of
+			b.skill = a.skill
 		}
 		require.Equal(t, a == b, key(t, a, "") == key(t, b, "  "))
 	})

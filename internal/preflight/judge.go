@@ -143,7 +143,11 @@ func (j judge) stageExists() (Result, string) {
 	if len(stages) > 0 {
 		there = strings.Join(stages, ", ")
 	}
-	return Fail, fmt.Sprintf("it is not there at stage %s (it is at: %s): name another with --stage, or publish it first", j.p.Stage, there)
+	mend := "name another with --stage, or publish it first"
+	if j.p.Action == fleet.ActionDisable {
+		mend = "name the one that homes have with --stage"
+	}
+	return Fail, fmt.Sprintf("it is not there at stage %s (it is at: %s): %s", j.p.Stage, there, mend)
 }
 
 // publication judges what the list says of the skill at the rollout's stage. A hidden
@@ -165,6 +169,9 @@ func (j judge) publication() (Result, string) {
 		}
 		return Fail, "it is HIDDEN: homes that have it keep it, and no other can get it; have it shown in the developer console first"
 	case "REMOVED":
+		if j.p.Action == fleet.ActionDisable {
+			return Warn, "it is REMOVED: what homes have left of it may already be gone"
+		}
 		return Fail, "it is REMOVED: no home can get it; publish it again, or roll out another skill"
 	case "":
 		return NotChecked, "the API does not say whether it is published"

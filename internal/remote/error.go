@@ -3,6 +3,7 @@ package remote
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"time"
@@ -54,6 +55,7 @@ type Error struct {
 	Err error
 
 	advice string // how to mend it, where the operation's client knows
+	look   string // the command that shows whether a write in doubt was done
 }
 
 // Error says what was asked, what came of it and how to mend it. It holds no
@@ -78,7 +80,10 @@ func (e *Error) Error() string {
 	if len(notes) > 0 {
 		b.WriteString(" (" + strings.Join(notes, ", ") + ")")
 	}
-	if e.Err != nil {
+	switch {
+	case e.Status == 0 && errors.Is(e.Err, io.EOF):
+		b.WriteString(": the connection broke off before an answer came (EOF)")
+	case e.Err != nil:
 		b.WriteString(": " + e.Err.Error())
 	}
 	if mend := e.mend(); mend != "" {
@@ -90,8 +95,16 @@ func (e *Error) Error() string {
 // mend says what a person can do about the statuses that a person can mend.
 func (e *Error) mend() string {
 	switch {
+	case e.InDoubt && e.look != "":
+		return fmt.Sprintf("whether it was done is not known: read before writing again, with `%s --account %s`", e.look, e.Account)
 	case e.InDoubt:
 		return "whether it was done is not known: read before writing again"
+	case e.HTML && e.Status < 500 && e.Status != http.StatusTooManyRequests:
+		what := "something before the API answered"
+		if e.Err == nil {
+			what += ", with a web page"
+		}
+		return what + ": check the account's API URL and the way there"
 	case e.Err != nil:
 		return ""
 	case e.advice != "":
@@ -99,7 +112,7 @@ func (e *Error) mend() string {
 	case e.Status == http.StatusBadRequest:
 		return "check the skill ID, the unit ID, the stage and the account's region"
 	case e.Status == http.StatusUnauthorized:
-		return "a fresh access token was refused too: see fleetctl account check " + e.Account
+		return "a fresh access token was refused too, so its user or its scope does not allow this: see fleetctl account check " + e.Account
 	case e.Status == http.StatusForbidden:
 		return "check that the account's user has a role on the unit, that the home is vacant, and that the client was granted API access"
 	case e.Status >= 300 && e.Status < 400:

@@ -39,6 +39,9 @@ type Request struct {
 	// Advice says by status how to mend a refusal of this API, for Error.Error. A status
 	// that is not in it is advised on as the residential API's is.
 	Advice map[int]string
+	// Look is the command that shows whether a write was done of which that is not known,
+	// without --account, which is added: for Error.Error.
+	Look string
 }
 
 // Payload is a body that was made for one send.
@@ -124,10 +127,17 @@ func (c *Client) Do(ctx context.Context, r Request, out any) (Meta, error) {
 		return meta, c.fail(r, e)
 	}
 	if err := decode(body, k.bodyErr, r.OptionalBody, out); err != nil {
-		e := &Error{Status: meta.Status, RequestID: meta.RequestID, HTML: isHTML(resp.Header, body), InDoubt: r.write(), Err: err}
-		return meta, c.fail(r, e)
+		e := c.Unreadable(r, meta, err)
+		e.HTML = isHTML(resp.Header, body)
+		return meta, e
 	}
 	return meta, nil
+}
+
+// Unreadable is the error of a good answer that cannot be understood, for what the
+// operation's client looks for outside its body. err has ErrUnreadable in its chain.
+func (c *Client) Unreadable(r Request, m Meta, err error) *Error {
+	return c.fail(r, &Error{Status: m.Status, RequestID: m.RequestID, InDoubt: r.write(), Err: err})
 }
 
 // inDoubt says which statuses leave open whether a write was executed.
@@ -136,7 +146,8 @@ func inDoubt(status int) bool {
 }
 
 func (c *Client) fail(r Request, e *Error) *Error {
-	e.Account, e.API, e.Operation, e.advice = c.cfg.Account, r.API, r.Operation, r.Advice[e.Status]
+	e.Account, e.API, e.Operation = c.cfg.Account, r.API, r.Operation
+	e.advice, e.look = r.Advice[e.Status], r.Look
 	return e
 }
 
@@ -195,6 +206,9 @@ func decode(body []byte, bodyErr error, optional bool, out any) error {
 		return fmt.Errorf("%w: it is empty", ErrUnreadable)
 	}
 	if err := json.Unmarshal(body, out); err != nil {
+		if bytes.HasPrefix(bytes.TrimSpace(body), []byte("<")) {
+			return fmt.Errorf("%w: it is a web page", ErrUnreadable)
+		}
 		// The error of encoding/json may quote the body; its place is enough.
 		return fmt.Errorf("%w: it is not the JSON that was expected%s", ErrUnreadable, where(err))
 	}

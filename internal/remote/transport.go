@@ -107,8 +107,9 @@ func (k *call) refresh(ctx context.Context, tokens TokenSource) bool {
 }
 
 // throttle sends again what was not executed. A 429 never was. A 503 to a read
-// changes nothing, and is the answer only where others can be asked instead. A 503 to a write proves nothing, and goes to the caller. The
-// wait is the limiter's: it heard of the refusal and gives the next slot.
+// changes nothing, and is the answer only where others can be asked instead. A 503 to
+// a write proves nothing, and goes to the caller. The wait is the limiter's: it heard
+// of the refusal and gives the next slot.
 //
 // A read whose connection was lost is sent once more too when that connection
 // had served before: the server may have closed it while idle. net/http would do

@@ -121,10 +121,10 @@ func (p *Problem) fill(e *remote.Error) {
 		p.Status, p.Code = http.StatusConflict, fleet.CodeConflict
 	case e.Throttled():
 		p.Status, p.Code, p.retryAfter = http.StatusServiceUnavailable, fleet.CodeUnavailable, max(e.RetryAfter, time.Second)
-		p.Detail += "; try again later"
+		p.Detail = later(p.Detail)
 	case e.Temporary():
 		p.Status, p.Code, p.retryAfter = http.StatusServiceUnavailable, fleet.CodeUnavailable, e.RetryAfter
-		p.Detail += "; try again later"
+		p.Detail = later(p.Detail)
 	case e.Status == http.StatusBadRequest, e.Status == http.StatusUnprocessableEntity, e.Status == http.StatusRequestEntityTooLarge:
 		p.Status, p.Code = http.StatusUnprocessableEntity, fleet.CodeInvalid
 	case e.Status == http.StatusNotFound:
@@ -138,6 +138,14 @@ func (p *Problem) fill(e *remote.Error) {
 	}
 	p.Errors = spoken(e)
 	p.Title = http.StatusText(p.Status)
+}
+
+// later says that the call may go well later, where that is not said.
+func later(detail string) string {
+	if strings.Contains(detail, "try again") {
+		return detail
+	}
+	return detail + "; try again later"
 }
 
 // spoken is what the API said, in its own words. Those of the residential API are, by

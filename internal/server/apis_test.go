@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -106,6 +107,8 @@ func TestProblemsOfAPICalls(t *testing.T) {
 			require.Equal(t, tt.words, words)
 		})
 	}
+	p := problemOf(t.Context(), &remote.Error{API: "manifest", Err: &remote.BudgetError{}})
+	require.Equal(t, 1, strings.Count(p.Detail, "try again"), p.Detail)
 	wrong := said(400)
 	wrong.Message, wrong.Violations = "the manifest is wrong", []string{"no icon (A)", "no name"}
 	require.Equal(t, []ProblemDetail{{Message: "the manifest is wrong"}, {Message: "no icon (A)"}, {Message: "no name"}}, problemOf(t.Context(), wrong).Errors)

@@ -155,6 +155,7 @@ func (h *hooks) receive(ctx context.Context, r *http.Request) (account string, v
 	}
 	raw, v := admit(r, access)
 	if v.result != "" {
+		drainHook(r)
 		return name, v
 	}
 	body, v := readHook(r)
@@ -198,9 +199,7 @@ func admit(r *http.Request, access store.EventAccess) (raw bool, v verdict) {
 
 // readHook reads a body that is neither too large nor slow.
 func readHook(r *http.Request) ([]byte, verdict) {
-	if slow, ok := r.Body.(*reader); ok {
-		slow.until = time.Now().Add(hookReadTime)
-	}
+	hurry(r)
 	body, err := sns.ReadBody(r.Body)
 	if err != nil {
 		v := refused(err)
@@ -210,6 +209,20 @@ func readHook(r *http.Request) ([]byte, verdict) {
 		return nil, v
 	}
 	return body, verdict{}
+}
+
+// hurry bounds the time that is left for the body.
+func hurry(r *http.Request) {
+	if slow, ok := r.Body.(*reader); ok {
+		slow.until = time.Now().Add(hookReadTime)
+	}
+}
+
+// drainHook reads away a body that nobody wants: a sender that is cut off takes it for
+// no answer, and sends again.
+func drainHook(r *http.Request) {
+	hurry(r)
+	drain(r.Body, hookDrain)
 }
 
 // take keeps a message that is genuine.

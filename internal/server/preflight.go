@@ -56,6 +56,9 @@ func (s *server) checkSkill(ctx context.Context, in *struct {
 	Body    *checkBody
 },
 ) (*preflightOut, error) {
+	if !fleet.ValidSkillID(in.SkillID) {
+		return nil, fleet.Invalidf("skill_id", "%q is no skill ID: it has 1 to 255 characters without spaces, such as amzn1.ask.skill.0f4a...", in.SkillID)
+	}
 	q := preflight.Query{Account: in.Name, SkillID: in.SkillID, Action: fleet.ActionEnable, Stage: fleet.StageLive, Why: preflight.WhyCheck}
 	if in.Body != nil && in.Body.Action != "" {
 		q.Action = fleet.Action(in.Body.Action)

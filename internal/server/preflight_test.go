@@ -38,6 +38,14 @@ func rollout(t *testing.T, body string) (r store.Rollout) {
 	return r
 }
 
+// What can be no skill ID is a mistake of the caller, and not a check that was not made.
+func TestACheckOfWhatIsNoSkill(t *testing.T) {
+	t.Parallel()
+	f := withHomes(t)
+	require.Contains(t, f.must(t, http.StatusUnprocessableEntity, "viewer", "/accounts/acme/skills/x%20y/check", `{}`), "is no skill ID")
+	require.Zero(t, f.asked.Load())
+}
+
 // A call that is repeated has the first call's answer, whatever became of the skill, and
 // nothing is asked for it.
 func TestARepeatedCreationIsNotCheckedAgain(t *testing.T) {

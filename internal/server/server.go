@@ -45,6 +45,9 @@ type Config struct {
 	// Ready says whether requests can be served now: the database answers and its
 	// schema is this program's. Nil: always ready.
 	Ready func(context.Context) error
+	// Stopping is closed when the process stops: whoever waits for something is told how
+	// it stands. Nil: never.
+	Stopping <-chan struct{}
 	// Catalog tells of skills that fleetd has not met yet; nil: nobody can tell.
 	Catalog SkillCatalog
 	// AuditDefault is the schedule of accounts that have none of their own.

@@ -39,6 +39,7 @@ type fixture struct {
 	log    *syncBuffer
 	ready  func(context.Context) error
 	asked  atomic.Int32 // preflights
+	stop   chan struct{}
 
 	developer *apis.Developer // nil: the account has no such credential
 	customer  *apis.Customer
@@ -162,7 +163,7 @@ func newFixture(t *testing.T) *fixture {
 	pool := pgtest.Pool(t)
 	keys, err := store.NewKeys(make([]byte, 32))
 	require.NoError(t, err)
-	f := &fixture{store: store.New(pool, keys), pool: pool, tokens: map[string]string{"none": ""}, log: &syncBuffer{}}
+	f := &fixture{store: store.New(pool, keys), pool: pool, tokens: map[string]string{"none": ""}, log: &syncBuffer{}, stop: make(chan struct{})}
 	system := fleet.Actor{Name: "system"}
 	for name, p := range map[string]store.TokenParams{
 		"viewer":   {Role: fleet.RoleViewer},
@@ -192,7 +193,8 @@ func newFixture(t *testing.T) *fixture {
 			}
 			return f.store.Ping(ctx)
 		},
-		Version: "v1.2.3", Catalog: catalog{f},
+		Stopping: f.stop,
+		Version:  "v1.2.3", Catalog: catalog{f},
 	})
 	require.NoError(t, err)
 	s := httptest.NewUnstartedServer(handler)

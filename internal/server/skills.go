@@ -194,7 +194,10 @@ func (s *server) getManifest(ctx context.Context, in *struct {
 // notReadyProblem is a conflict with what the build stumbled over, in the API's words.
 func notReadyProblem(account string, e *manifest.NotReadyError) error {
 	mend := fmt.Sprintf("; wait for its end with `fleetctl skill status %s --account %s --wait`", e.SkillID, account)
-	if !e.Temporary() {
+	switch m := e.Status.Manifest; {
+	case m != nil && m.Update.State == manifest.StateSucceeded:
+		mend = "; the API holds it back all the same, so try again in a moment"
+	case !e.Temporary():
 		mend = fmt.Sprintf("; its build failed, so update it with one that is mended: `fleetctl skill update %s --account %s --stage %s -f FILE --force` "+
 			"puts the file there, whatever there is", e.SkillID, account, e.Stage)
 	}
@@ -259,7 +262,7 @@ func (s *server) getSkillStatus(ctx context.Context, in *struct {
 		}
 		return &skillStateOut{Body: SkillState{Status: status, Ended: status.Ended(resources...)}}, nil
 	}
-	wait, cancel := context.WithTimeout(ctx, time.Duration(in.Wait)*time.Second)
+	wait, cancel := s.waiting(ctx, time.Duration(in.Wait)*time.Second)
 	defer cancel()
 	status, err = dev.Manifest.Follow(wait, manifest.FollowParams{SkillID: in.SkillID.SkillID, Resources: resources, ETag: in.ETag})
 	var failed *manifest.BuildError
@@ -270,6 +273,20 @@ func (s *server) getSkillStatus(ctx context.Context, in *struct {
 		return &skillStateOut{Body: SkillState{Status: status}}, nil // the time is over, and this is how it stood
 	}
 	return nil, err
+}
+
+// waiting is the context of a wait for something that others do: it ends when the time is
+// over, and when the process stops, which such a wait must not hold up.
+func (s *server) waiting(ctx context.Context, most time.Duration) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithTimeout(ctx, most)
+	go func() {
+		select {
+		case <-s.cfg.Stopping:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, cancel
 }
 
 func (s *server) deleteSkill(ctx context.Context, in *struct {

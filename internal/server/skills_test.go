@@ -28,6 +28,7 @@ type skillAPI struct {
 	left   int    // looks until a build has ended
 	next   []fake // answers that come before any other
 	writes int
+	looked func() // at each look at a build; nil: nobody asks
 }
 
 type fakeSkill struct {
@@ -100,6 +101,9 @@ func (a *skillAPI) answer(w *httptest.ResponseRecorder, r *http.Request, doc jso
 	switch {
 	case parts[len(parts)-1] == "status":
 		s.left--
+		if a.looked != nil {
+			a.looked()
+		}
 		switch {
 		case s.left >= 0:
 			_, _ = w.WriteString(`{"manifest":{"lastUpdateRequest":{"status":"IN_PROGRESS"}}}`)
@@ -228,6 +232,31 @@ func TestWaitingForABuild(t *testing.T) {
 	require.Equal(t, http.StatusUnprocessableEntity, a.status)
 }
 
+// Stopping is not held up by who waits for a build: they are told how it stands.
+func TestStoppingEndsTheWaitForABuild(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	looked := make(chan struct{}, 1)
+	api := &skillAPI{left: 1000, looked: func() {
+		select {
+		case looked <- struct{}{}:
+		default:
+		}
+	}}
+	f.develop(t, api)
+	require.Equal(t, http.StatusAccepted, f.call(t, "operator", http.MethodPost, skillsPath, strings.NewReader(`{"manifest":{"name":"Lights"}}`)).status)
+	go func() {
+		<-looked
+		<-looked // the first look has been answered by then
+		close(f.stop)
+	}()
+	began := time.Now()
+	a := f.call(t, "viewer", http.MethodGet, skillsPath+"/skill-1/status?wait=20", nil)
+	require.Equal(t, http.StatusOK, a.status)
+	require.Contains(t, a.body, `"ended":false`)
+	require.Less(t, time.Since(began), 15*time.Second)
+}
+
 // What the API says of a manifest is told, whole; the token never is.
 func TestWhatTheAPISaysOfAManifest(t *testing.T) {
 	t.Parallel()
@@ -259,4 +288,17 @@ func TestWhatTheAPISaysOfAManifest(t *testing.T) {
 	require.Equal(t, http.StatusAccepted, a.status, a.body)
 	require.Contains(t, f.log.String(), "was not recorded in the log")
 	require.Contains(t, f.log.String(), "ticket 7")
+}
+
+// The API may point to the status of a build that has succeeded: to wait for its end
+// would be over at once, and the next read no wiser.
+func TestAManifestThatIsHeldBackAfterItsBuild(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.develop(t, &skillAPI{next: []fake{
+		{status: http.StatusSeeOther}, {status: http.StatusOK, body: `{"manifest":{"lastUpdateRequest":{"status":"SUCCEEDED"}}}`},
+	}})
+	got := f.call(t, "viewer", http.MethodGet, manifestPath, nil)
+	require.Equal(t, http.StatusConflict, got.status)
+	require.Contains(t, got.body, "the state of its last update is SUCCEEDED; the API holds it back all the same, so try again in a moment")
 }

@@ -24,7 +24,7 @@ type Subscription struct {
 	ID           string   `json:"id"`
 	Name         string   `json:"name"`
 	SubscriberID string   `json:"subscriber_id" doc:"Where the events go; empty in the answer to an update, which cannot change it."`
-	VendorID     string   `json:"vendor_id" doc:"Empty in the answers to a create and an update."`
+	VendorID     string   `json:"vendor_id"`
 	Events       []string `json:"events"`
 }
 
@@ -142,21 +142,28 @@ func (s *server) registerSubscriptions() {
 const textOnce = "A repeated call with the same Idempotency-Key answers with what the first one made; where the first one's end is not known (in_doubt) it is refused: " +
 	"list what there is, for the API takes several of one name."
 
+// madeNotification is what createNotification made; again says that an earlier call did.
+type madeNotification struct {
+	id, vendorID string
+	again        bool
+}
+
 // createNotification makes something with the vendor's client, once for each key, and logs it.
 func (s *server) createNotification(ctx context.Context, account, noun, reason string, key Creating, body any,
 	create func(ctx context.Context, dev *apis.Developer, detail map[string]any) (notifications.Created, error),
-) (id string, again bool, err error) {
+) (madeNotification, error) {
 	ctx, cancel := writing(ctx)
 	defer cancel()
 	dev, err := s.cfg.APIs.Developer(ctx, account)
 	if err != nil {
-		return "", false, err
+		return madeNotification{}, err
 	}
 	once, err := key.idempotency("create "+noun, account, dev.VendorID, body)
 	if err != nil {
-		return "", false, err
+		return madeNotification{}, err
 	}
-	return s.createOnce(ctx, once, func() (string, error) {
+	out := madeNotification{vendorID: dev.VendorID}
+	out.id, out.again, err = s.createOnce(ctx, once, func() (string, error) {
 		detail := map[string]any{"account": account, "vendor_id": dev.VendorID}
 		made, err := create(ctx, dev, detail)
 		if made.RequestID != "" {
@@ -164,6 +171,7 @@ func (s *server) createNotification(ctx context.Context, account, noun, reason s
 		}
 		return made.ID, s.record(ctx, noun+".create", noun+"/"+made.ID, reason, detail, err)
 	})
+	return out, err
 }
 
 // changeNotifications does a change with the vendor's client and logs it.
@@ -216,7 +224,7 @@ func (s *server) createSubscriber(ctx context.Context, in *struct {
 },
 ) (*subscriberOut, error) {
 	b := in.Body
-	id, again, err := s.createNotification(ctx, in.Name, "subscriber", b.Reason, in.Creating, b,
+	made, err := s.createNotification(ctx, in.Name, "subscriber", b.Reason, in.Creating, b,
 		func(ctx context.Context, dev *apis.Developer, detail map[string]any) (notifications.Created, error) {
 			detail["name"], detail["uri"] = b.Name, b.URI
 			return dev.Notifications.CreateSubscriber(ctx, dev.VendorID, b.params())
@@ -224,8 +232,8 @@ func (s *server) createSubscriber(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	out := b.subscriber(id)
-	out.Replay = replayed(again)
+	out := b.subscriber(made.id)
+	out.Replay = replayed(made.again)
 	return out, nil
 }
 
@@ -303,8 +311,7 @@ func (s *server) createSubscription(ctx context.Context, in *struct {
 },
 ) (*subscriptionOut, error) {
 	b := in.Body
-	out := Subscription{Name: b.Name, SubscriberID: b.SubscriberID, Events: b.Events}
-	id, again, err := s.createNotification(ctx, in.Name, "subscription", b.Reason, in.Creating, b,
+	made, err := s.createNotification(ctx, in.Name, "subscription", b.Reason, in.Creating, b,
 		func(ctx context.Context, dev *apis.Developer, detail map[string]any) (notifications.Created, error) {
 			detail["name"], detail["events"], detail["subscriber_id"] = b.Name, b.Events, b.SubscriberID
 			return dev.Notifications.CreateSubscription(ctx, dev.VendorID, b.SubscriberID, notifications.SubscriptionParams{Name: b.Name, Events: b.Events})
@@ -312,8 +319,9 @@ func (s *server) createSubscription(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	out.ID = id
-	return &subscriptionOut{Replay: replayed(again), Body: out}, nil
+	return &subscriptionOut{Replay: replayed(made.again), Body: Subscription{
+		ID: made.id, Name: b.Name, SubscriberID: b.SubscriberID, VendorID: made.vendorID, Events: b.Events,
+	}}, nil
 }
 
 func (s *server) getSubscription(ctx context.Context, in *struct {
@@ -342,6 +350,7 @@ func (s *server) updateSubscription(ctx context.Context, in *struct {
 	b := in.Body
 	out := Subscription{ID: in.ID, Name: b.Name, Events: b.Events}
 	err := s.changeNotifications(ctx, in.Name, "update", "subscription", b.Reason, func(ctx context.Context, dev *apis.Developer, detail map[string]any) (string, error) {
+		out.VendorID = dev.VendorID
 		detail["name"], detail["events"] = b.Name, b.Events
 		return in.ID, dev.Notifications.UpdateSubscription(ctx, in.ID, notifications.SubscriptionParams{Name: b.Name, Events: b.Events})
 	})

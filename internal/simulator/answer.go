@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -25,7 +26,8 @@ type answer struct {
 	retryAfter  string
 	location    string
 	etag        string
-	bare        bool // without body and content type, as the official clients want it where there is no body
+	challenge   bool // WWW-Authenticate says what token is wanted
+	bare        bool // without a body, and without a content type unless there is one
 	cut         cut
 }
 
@@ -39,7 +41,7 @@ func (c *call) problem(status int, kind, message string) {
 	b := append([]byte(name), quote(kind)...)
 	b = append(b, `,"message":`...)
 	b = append(b, quote(message)...)
-	c.answer = answer{status: status, body: append(b, '}')}
+	c.answer = answer{status: status, body: append(b, '}'), challenge: status == http.StatusUnauthorized}
 }
 
 // invalid makes the answer of a malformed request.
@@ -62,6 +64,12 @@ func (c *call) reply(status int, v any) {
 
 // done makes an answer without a body.
 func (c *call) done(status int) { c.answer = answer{status: status, bare: true} }
+
+// doneAs is done with the content type that a body would have: the manifest and the
+// developer's enablement API have the header on answers that have no body.
+func (c *call) doneAs(status int) {
+	c.answer = answer{status: status, bare: true, contentType: typeJSON}
+}
 
 // quote makes a JSON string.
 func quote(s string) []byte {
@@ -116,16 +124,17 @@ func (a *answer) send(w http.ResponseWriter, requestID string) {
 	if a.etag != "" { // The newer pages name the one header, seed 002 the other.
 		header["Etag"], header["If-Match"] = []string{a.etag}, []string{a.etag}
 	}
-	switch {
-	case a.status == http.StatusNoContent:
-	case a.bare:
-		header["Content-Length"] = []string{"0"}
-	default:
-		contentType := a.contentType
-		if contentType == "" {
-			contentType = typeJSON
-		}
+	if a.challenge {
+		header["Www-Authenticate"] = []string{"Bearer"}
+	}
+	contentType := a.contentType
+	if contentType == "" && !a.bare && a.status != http.StatusNoContent {
+		contentType = typeJSON
+	}
+	if contentType != "" {
 		header["Content-Type"] = []string{contentType}
+	}
+	if a.status != http.StatusNoContent {
 		header["Content-Length"] = []string{strconv.Itoa(len(a.body))}
 	}
 	w.WriteHeader(a.status)
@@ -182,6 +191,36 @@ func sendJSON(w http.ResponseWriter, status int, v any) {
 	w.Header().Set("Content-Type", typeJSON)
 	w.WriteHeader(status)
 	_, _ = w.Write(append(body, '\n'))
+}
+
+// inJSON makes JSON of net/http's own errors, about a path or a method that there is
+// not: official clients lose the status of what is not.
+type inJSON struct {
+	http.ResponseWriter
+
+	first string // of the path's segments
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (w *inJSON) WriteHeader(status int) {
+	w.Header().Set("Content-Type", typeJSON)
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Write implements http.ResponseWriter. net/http writes an error at once.
+func (w *inJSON) Write(text []byte) (int, error) {
+	message := strings.TrimSpace(string(text))
+	var v any = map[string]string{"message": message}
+	switch w.first {
+	case "auth":
+		v = tokenReply{Error: "invalid_request", ErrorDescription: message}
+	case "_sim":
+		v = map[string]string{"error": message + "; GET /_sim/ lists the controls"}
+	}
+	if err := json.NewEncoder(w.ResponseWriter).Encode(v); err != nil {
+		return 0, err //nolint:wrapcheck // the writer's own, to net/http
+	}
+	return len(text), nil
 }
 
 func sendError(w http.ResponseWriter, status int, err error) {

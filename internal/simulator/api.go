@@ -19,6 +19,7 @@ type call struct {
 	wrong      string         // what is malformed or missing
 	violations []BuildMessage // of the manifest API: each of them
 	token      string
+	misspelled bool // Bearer, to the one API that says so
 	line       line // what the history will say
 	do         work
 	account    *account
@@ -45,9 +46,11 @@ func (s *Simulator) serveAPI(w http.ResponseWriter, r *http.Request) {
 		c.answer.send(w, s.requestID(0))
 		return
 	}
-	if token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); ok { // spelled like that, or it is none
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if scheme == "Bearer" { // spelled like that, or it is none
 		c.token = token
 	}
+	c.misspelled = scheme != "Bearer" && strings.EqualFold(scheme, "Bearer") && c.endpoint.api == APIEnablement
 	c.do = c.endpoint.read(c, r)
 	s.decide(c, r.UserAgent())
 	if !wait(r, c.delay) {
@@ -114,6 +117,9 @@ func (s *Simulator) throw(c *call) {
 // within the limit.
 func (s *Simulator) admit(c *call, g grant) bool {
 	switch {
+	case c.misspelled: // facts 1.10, of skill enablement
+		c.problem(http.StatusBadRequest, "InvalidRequest", "The authorization header must begin with Bearer, spelled like that.")
+		return false
 	case c.account == nil:
 		c.problem(http.StatusUnauthorized, "Unauthorized", "The access token is missing, expired, or invalid.")
 		return false

@@ -51,7 +51,7 @@ func (s *Simulator) developerEnable(c *call, k *skill, stage fleet.Stage) {
 	default:
 		c.line.applied = p.enabled != stage
 		p.enabled = stage // whichever was enabled is so no longer
-		c.done(http.StatusNoContent)
+		c.doneAs(http.StatusNoContent)
 	}
 }
 
@@ -60,7 +60,7 @@ func (s *Simulator) developerStatus(c *call, k *skill, stage fleet.Stage) {
 		c.problem(http.StatusNotFound, "NotFound", "The skill isn't enabled at the requested stage.")
 		return
 	}
-	c.done(http.StatusNoContent)
+	c.doneAs(http.StatusNoContent)
 }
 
 func (s *Simulator) developerDisable(c *call, k *skill, stage fleet.Stage) {
@@ -70,7 +70,7 @@ func (s *Simulator) developerDisable(c *call, k *skill, stage fleet.Stage) {
 	}
 	c.line.applied = true
 	k.product.enabled = ""
-	c.done(http.StatusNoContent)
+	c.doneAs(http.StatusNoContent)
 }
 
 // withdrawn reports whether who does not have the skill cannot get it.

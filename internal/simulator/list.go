@@ -9,7 +9,7 @@ import (
 // list answers a page of what a home has.
 func (s *Simulator) list(c *call) {
 	p := c.params.paging
-	p.query = hash(c.unit.key, hashText(string(c.params.stage)))
+	p.query = hash(c.unit.key, hashText(string(c.params.stage)), uint64(p.size)) //nolint:gosec // 1 to 10
 	items := make([]*record, 0, len(c.unit.records))
 	for _, r := range c.unit.records {
 		r.settle(c.now)

@@ -2,6 +2,7 @@ package simulator
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"mime"
@@ -76,10 +77,13 @@ func readTokenRequest(r *http.Request) (tokenRequest, error) {
 	kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	switch kind {
 	case typeJSON:
-		var q map[string]string
-		err := json.Unmarshal(body, &q)
-		value := func(name string) credential { return credential{text: q[name]} }
-		return tokenRequest{value("grant_type"), value("refresh_token"), value("client_id"), value("client_secret")}, err
+		q, err := object(body)
+		value := func(name string) (v credential) {
+			err = errors.Join(err, field(q, name, &v.text))
+			return v
+		}
+		read := tokenRequest{value("grant_type"), value("refresh_token"), value("client_id"), value("client_secret")}
+		return read, err
 	case "application/x-www-form-urlencoded", "":
 		return readTokenForm(string(body)), nil
 	}
@@ -136,14 +140,14 @@ func (s *Simulator) grant(c *call, request tokenRequest, malformed error) (int, 
 		return http.StatusServiceUnavailable, tokenReply{Error: "server_error", ErrorDescription: "The service is temporarily unavailable."}
 	}
 	switch {
+	case malformed == nil && request.grantType.text != "" && !request.grantType.is("refresh_token"):
+		return http.StatusBadRequest, tokenReply{
+			Error: "unsupported_grant_type", ErrorDescription: "The authorization grant type is not supported by the authorization server",
+		}
 	case malformed != nil, request.grantType.text == "", request.refreshToken.text == "",
 		request.clientID.text == "", request.clientSecret.text == "":
 		return http.StatusBadRequest, tokenReply{
 			ErrorIndex: s.requestID(c.line.n), Error: "invalid_request", ErrorDescription: "Malformed request",
-		}
-	case !request.grantType.is("refresh_token"):
-		return http.StatusBadRequest, tokenReply{
-			Error: "unsupported_grant_type", ErrorDescription: "The authorization grant type is not supported by the authorization server",
 		}
 	}
 	a := s.asking(request.clientID)

@@ -40,6 +40,7 @@ func TestTokens(t *testing.T) {
 		"no secret":           {change("client_secret", ""), 400, "invalid_request"},
 		"no grant":            {change("grant_type", ""), 400, "invalid_request"},
 		"other grant":         {change("grant_type", "client_credentials"), 400, "unsupported_grant_type"},
+		"its own fields":      {url.Values{"grant_type": {"client_credentials"}, "scope": {"alexa::all"}}, 400, "unsupported_grant_type"},
 	} {
 		rec := c.lwa(tc.form)
 		require.Equal(t, tc.status, rec.Code, name)
@@ -47,7 +48,7 @@ func TestTokens(t *testing.T) {
 	}
 	st := c.sim.Stats()
 	require.EqualValues(t, 2, st.TokenRefreshes)
-	require.EqualValues(t, 6, st.TokenRefusals)
+	require.EqualValues(t, 7, st.TokenRefusals)
 }
 
 func TestTokenRequestForms(t *testing.T) {
@@ -69,6 +70,9 @@ func TestTokenRequestForms(t *testing.T) {
 		"all encoded":       {"/auth/O2/token", "application/x-www-form-urlencoded", "grant_type=refresh_token&refresh_token=Atzr%7Ca%2Bb%26c%3Dd%25zz&client_secret=s%25%26%3Dt&client_id=three", 200},
 		"half of the token": {"/auth/O2/token", "application/x-www-form-urlencoded", "grant_type=refresh_token&refresh_token=Atzr|a+b&client_secret=s%&=t&client_id=three", 400},
 		"encoded in JSON":   {"/auth/O2/token", "application/json", `{"grant_type":"refresh_token","refresh_token":"Atzr%7Ca%2Bb","client_id":"two","client_secret":"s"}`, 400},
+		"more in JSON":      {"/auth/o2/token", "application/json", `{"grant_type":"refresh_token","refresh_token":"Atzr|a+b","client_id":"two","client_secret":"s","expires_in":3600}`, 200},
+		"numbers in JSON":   {"/auth/o2/token", "application/json", `{"grant_type":"refresh_token","refresh_token":1,"client_id":"two","client_secret":"s"}`, 400},
+		"no object":         {"/auth/o2/token", "application/json", `null`, 400},
 		"no type":           {"/auth/o2/token", "", "grant_type=refresh_token&refresh_token=Atzr%7Ca%2Bb&client_id=two&client_secret=s", 200},
 		"other type":        {"/auth/o2/token", "text/plain", "grant_type=refresh_token&refresh_token=Atzr%7Ca%2Bb&client_id=two&client_secret=s", 400},
 		"bad JSON":          {"/auth/o2/token", "application/json", "grant_type=refresh_token", 400},

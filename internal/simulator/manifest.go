@@ -14,6 +14,9 @@ import (
 // maxManifest is the most that the body of a create or an update may be.
 const maxManifest = 1 << 20
 
+// stageCertified is fleet.StageCertification in the manifest API.
+const stageCertified = "certified"
+
 // manifestEndpoints are the operations of the skill manifest API (seed 002).
 func manifestEndpoints() []endpoint {
 	const all, one, edition = "/v1/skills", "/v1/skills/{skill}", "/v1/skills/{skill}/stages/{stage}/manifest"
@@ -80,7 +83,7 @@ func readGetManifest(c *call, _ *http.Request) work {
 		e := k.product.editions[stage]
 		switch {
 		case k.product.build.stage == stage && (e == nil || k.product.build.status == buildRunning):
-			c.problem(http.StatusSeeOther, "NotReady", "The manifest isn't built. Get the skill status.")
+			c.done(http.StatusSeeOther)
 			c.answer.location = statusOf(k)
 		case e == nil:
 			c.problem(http.StatusNotFound, "NotFound", "The requested skill stage can't be found.")
@@ -118,7 +121,7 @@ func readUpdateManifest(c *call, r *http.Request) work {
 		default:
 			s.startBuild(k, build{stage: stage, manifest: m, requestID: s.requestID(c.line.n)}, c.now)
 			c.line.applied = true
-			c.done(http.StatusAccepted)
+			c.doneAs(http.StatusAccepted)
 			c.answer.location = statusOf(k)
 		}
 	}
@@ -137,7 +140,7 @@ func (c *call) readSkill() {
 // readStage reads the stage in the path. The middle one has two spellings.
 func (c *call) readStage() fleet.Stage {
 	for _, stage := range fleet.Stages() {
-		if c.args[1] == string(stage) || stage == fleet.StageCertification && c.args[1] == "certified" {
+		if c.args[1] == string(stage) || c.args[1] == manifestStage(stage) {
 			c.line.stage = stage
 			return stage
 		}

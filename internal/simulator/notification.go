@@ -3,6 +3,7 @@ package simulator
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -139,7 +140,9 @@ func (c *call) refuseOther(o map[string]json.RawMessage, name string) {
 func listed[T any](s *Simulator, c *call, p paging, self *url.URL, name string, all []T, key func(T) string, show func(T) map[string]any) {
 	query := self.Query()
 	query.Del("nextToken")
-	p.query = hash(hashText(self.Path), hashText(query.Encode()))
+	bound := maps.Clone(query)
+	bound.Del("maxResults") // official clients may go on with pages of another size
+	p.query = hash(hashText(self.Path), hashText(bound.Encode()))
 	shown, f, ok := pageOf(s, c, p, all, key)
 	if !ok {
 		return

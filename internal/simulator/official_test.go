@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"path"
 	"strings"
 	"testing"
 	"time"
@@ -23,10 +24,12 @@ type official struct {
 	url   string
 	http  *http.Client
 	token string
+
+	chunked bool // the body of the last request
 }
 
-// reply is what an official client makes of an answer: a body of JSON is parsed,
-// and must be JSON.
+// reply is what an official client makes of an answer: a body is parsed, and must be
+// JSON.
 type reply struct {
 	status int
 	header http.Header
@@ -59,50 +62,74 @@ func (o *official) do(method, target, contentType, body string, header ...string
 	require.NoError(o.t, err)
 	require.NoError(o.t, resp.Body.Close())
 	got := reply{status: resp.StatusCode, header: resp.Header}
-	if strings.HasPrefix(resp.Header.Get("Content-Type"), "application/json") {
+	if len(text) > 0 {
 		require.NoError(o.t, json.Unmarshal(text, &got.body), "%s", text)
-	} else {
-		require.Empty(o.t, text)
+		require.Equal(o.t, "application/json", resp.Header.Get("Content-Type"))
 	}
 	return got
 }
 
-func TestOfficialClients(t *testing.T) {
-	t.Parallel()
+// newOfficial starts a simulator for the official clients of a developer, whose refresh
+// token needs encoding.
+func newOfficial(t *testing.T) (o *official, developer simulator.Account) {
+	t.Helper()
 	accounts := simulator.DefaultConfig().Accounts
 	accounts[1].RefreshToken = "Atzr|IwEB+/a=b&c"
 	sim := simulator.New(simulator.Config{Units: 10, Properties: 1, Accounts: accounts, BuildDelay: 50 * time.Millisecond})
-	var chunked bool
+	o = &official{t: t}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		chunked = len(r.TransferEncoding) > 0
+		o.chunked = len(r.TransferEncoding) > 0
 		require.Empty(t, r.Header.Get("Accept"))
 		sim.ServeHTTP(w, r)
 	}))
 	t.Cleanup(server.Close)
 	transport := &http.Transport{DisableCompression: true}
 	t.Cleanup(transport.CloseIdleConnections)
-	o := &official{t: t, url: server.URL, http: &http.Client{
+	o.url = server.URL
+	o.http = &http.Client{
 		Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}}
+	}
+	return o, accounts[1]
+}
 
-	// The SDK sends a form that is not percent-encoded, the CLI JSON.
-	form := "grant_type=refresh_token&refresh_token=" + accounts[1].RefreshToken + "&client_id=" + accounts[1].ClientID + "&client_secret=" + accounts[1].ClientSecret
-	got := o.do("POST", "/auth/O2/token", "application/x-www-form-urlencoded", form)
-	require.Equal(t, http.StatusOK, got.status)
-	require.True(t, chunked)
+// json does a request with a body of JSON, which must come in chunks.
+func (o *official) json(method, target, body string, header ...string) reply {
+	o.t.Helper()
+	got := o.do(method, target, "application/json", body, header...)
+	require.True(o.t, o.chunked)
+	return got
+}
+
+// authorize gets a token as the SDK does: by a form that is not percent-encoded.
+func (o *official) authorize(a simulator.Account) reply {
+	o.t.Helper()
+	got := o.do("POST", "/auth/O2/token", "application/x-www-form-urlencoded",
+		"grant_type=refresh_token&client_secret="+a.ClientSecret+"&client_id="+a.ClientID+"&refresh_token="+a.RefreshToken)
+	require.Equal(o.t, http.StatusOK, got.status)
+	require.True(o.t, o.chunked)
+	o.token = got.body["access_token"].(string)
+	return got
+}
+
+func TestOfficialClients(t *testing.T) {
+	t.Parallel()
+	o, developer := newOfficial(t)
+	o.authorize(developer) // The CLI sends JSON.
 	text, err := json.Marshal(map[string]string{
-		"grant_type": "refresh_token", "refresh_token": accounts[1].RefreshToken, "client_id": accounts[1].ClientID, "client_secret": accounts[1].ClientSecret,
+		"grant_type": "refresh_token", "refresh_token": developer.RefreshToken, "client_id": developer.ClientID, "client_secret": developer.ClientSecret,
 	})
 	require.NoError(t, err)
-	got = o.do("POST", "/auth/o2/token", "application/json", string(text))
+	got := o.json("POST", "/auth/o2/token", string(text))
 	require.Equal(t, http.StatusOK, got.status)
 	o.token = got.body["access_token"].(string)
 
-	got = o.do("POST", "/v1/skills", "application/json", createBody("First"))
+	got = o.json("POST", "/v1/skills", createBody("First"))
 	require.Equal(t, http.StatusAccepted, got.status)
-	require.True(t, chunked)
 	skill, location := got.body["skillId"].(string), got.header.Get("Location")
-	require.Equal(t, http.StatusSeeOther, o.do("GET", manifestOf(skill, "development"), "", "").status)
+	got = o.do("GET", manifestOf(skill, "development"), "", "")
+	require.Equal(t, http.StatusSeeOther, got.status)
+	require.Equal(t, location, got.header.Get("Location"))
+	require.Equal(t, http.StatusOK, o.do("GET", location, "", "").status, "the CLI follows it")
 	built := func() bool {
 		last := o.do("GET", location, "", "").body["manifest"].(map[string]any)["lastUpdateRequest"].(map[string]any)
 		return last["status"] == "SUCCEEDED"
@@ -113,11 +140,13 @@ func TestOfficialClients(t *testing.T) {
 	require.Equal(t, http.StatusOK, got.status)
 	etag := got.header.Get("ETag")
 	update := `{"manifest":` + aManifest("Second") + `}`
-	got = o.do("PUT", manifestOf(skill, "development"), "application/json", update, "If-Match", etag)
+	got = o.json("PUT", manifestOf(skill, "development"), update, "If-Match", etag)
 	require.Equal(t, http.StatusAccepted, got.status)
 	require.Equal(t, location, got.header.Get("Location"))
+	require.Equal(t, "application/json", got.header.Get("Content-Type"), "of the body that there is not")
+	require.Empty(t, got.body)
 	require.Eventually(t, built, 10*time.Second, 10*time.Millisecond)
-	got = o.do("PUT", manifestOf(skill, "development"), "application/json", update, "If-Match", etag)
+	got = o.json("PUT", manifestOf(skill, "development"), update, "If-Match", etag)
 	require.Equal(t, http.StatusPreconditionFailed, got.status)
 	require.NotEmpty(t, got.body["message"])
 
@@ -127,13 +156,83 @@ func TestOfficialClients(t *testing.T) {
 	require.Len(t, got.body["skills"], 1)
 
 	require.Equal(t, http.StatusNotFound, o.do("GET", enablementOf(skill, "development"), "", "").status, "404 before enable")
-	for _, method := range []string{"PUT", "GET", "DELETE"} { // The CLI sends an empty object where there is no body.
-		body := map[string]string{"PUT": "{}"}[method]
-		require.Equal(t, http.StatusNoContent, o.do(method, enablementOf(skill, "development"), "application/json", body).status, method)
+	for _, method := range []string{"PUT", "GET", "DELETE"} { // The CLI says that a body that is not there is a form.
+		kind := map[string]string{"PUT": "application/x-www-form-urlencoded"}[method]
+		got = o.do(method, enablementOf(skill, "development"), kind, "")
+		require.Equal(t, http.StatusNoContent, got.status, method)
+		require.Equal(t, "application/json", got.header.Get("Content-Type"), method)
 	}
 	require.Equal(t, http.StatusNoContent, o.do("DELETE", "/v1/skills/"+skill, "", "").status)
 	require.Equal(t, http.StatusNotFound, o.do("GET", "/v1/nothing/there", "", "").status, "in JSON, too")
 	require.Equal(t, http.StatusMethodNotAllowed, o.do("PATCH", "/v1/skills/"+skill, "", "").status)
+	got = o.do("GET", "/auth/o2/token", "", "")
+	require.Equal(t, http.StatusMethodNotAllowed, got.status)
+	require.Equal(t, "invalid_request", got.body["error"])
+	require.Equal(t, "POST", got.header.Get("Allow"))
+	got = o.json("POST", "/o2/token", string(text))
+	require.Equal(t, http.StatusNotFound, got.status)
+	require.NotEmpty(t, got.body["message"])
+	got = o.do("GET", "/_sim/publish", "", "")
+	require.Equal(t, http.StatusMethodNotAllowed, got.status)
+	require.Contains(t, got.body["error"], "GET /_sim/")
+}
+
+// TestOfficialClientsOfNotifications goes through seed 003 as the SDK does.
+func TestOfficialClientsOfNotifications(t *testing.T) {
+	t.Parallel()
+	o, developer := newOfficial(t)
+	o.authorize(developer)
+	create := func(collection, body string) (location, id string) {
+		got := o.json("POST", collection, body)
+		require.Equal(t, http.StatusCreated, got.status)
+		require.Empty(t, got.body)
+		location = got.header.Get("Location")
+		require.Equal(t, collection, path.Dir(location))
+		return location, path.Base(location)
+	}
+	subscriber, subscriberID := create(subscribersPath, subscriberBody("one", vendorID))
+	subscription, subscriptionID := create(subscriptionsPath, subscriptionBody("two", vendorID, subscriberID, "AlexaDevelopmentEvent.All"))
+	require.Equal(t, subscriberID, o.do("GET", subscriber, "", "").body["subscriberId"])
+	require.Equal(t, subscriptionID, o.do("GET", subscription, "", "").body["subscriptionId"])
+	require.Equal(t, http.StatusNoContent, o.json("PUT", subscriber, `{"name":"three"}`).status)
+	require.Equal(t, http.StatusNoContent, o.json("PUT", subscription, `{"name":"four","events":["AlexaDevelopmentEvent.SkillPublish"]}`).status)
+	require.Len(t, o.do("GET", subscribersPath+"?vendorId="+vendorID, "", "").body["subscribers"], 1)
+	require.Len(t, o.do("GET", subscriptionsPath+"?vendorId="+vendorID+"&maxResults=5&subscriberId="+subscriberID, "", "").body["subscriptions"], 1)
+
+	got := o.do("DELETE", subscriber, "", "")
+	require.Equal(t, http.StatusBadRequest, got.status, "it has a subscription")
+	require.NotEmpty(t, got.body["message"])
+	for _, target := range []string{subscription, subscriber} {
+		got = o.do("DELETE", target, "", "")
+		require.Equal(t, http.StatusNoContent, got.status)
+		require.Empty(t, got.body)
+		require.Equal(t, http.StatusNotFound, o.do("DELETE", target, "", "").status)
+	}
+	o.token = "nobody's"
+	got = o.do("GET", subscriber, "", "")
+	require.Equal(t, http.StatusUnauthorized, got.status)
+	require.Equal(t, "Bearer", got.header.Get("WWW-Authenticate"))
+	require.NotEmpty(t, got.body["message"])
+}
+
+// TestBearerIsSpelledLikeThat says what troubleshooting of skill enablement does: a
+// scheme in lower case is a 400 there. To the other APIs it is no token.
+func TestBearerIsSpelledLikeThat(t *testing.T) {
+	t.Parallel()
+	c := newDeveloper(t, simulator.Config{})
+	skill := c.create("First")
+	for target, status := range map[string]int{
+		enablementOf(skill, "development"):                   http.StatusBadRequest,
+		"/v1/users/~current/skills/" + skill + "/enablement": http.StatusBadRequest,
+		vendorQuery: http.StatusUnauthorized,
+		subscribersPath + "?vendorId=" + simulator.DefaultVendorID: http.StatusUnauthorized,
+	} {
+		r := httptest.NewRequest(http.MethodGet, target, nil)
+		r.Header.Set("Authorization", "bearer "+c.token)
+		rec := c.serve(r)
+		require.Equal(t, status, rec.Code, target)
+		require.NotEmpty(t, decode[map[string]any](t, rec)["message"])
+	}
 }
 
 func TestFaultsOfTheSkillAPIs(t *testing.T) {

@@ -15,7 +15,7 @@ import (
 type paging struct {
 	token string
 	size  int
-	query uint64 // stands for the rest of the request, which a token is bound to
+	query uint64 // stands for what of the request a token is bound to
 }
 
 // readPaging reads maxResults, from 1 to most, and nextToken.
@@ -127,7 +127,7 @@ func (s *Simulator) readToken(p paging) (pageToken, bool) {
 	return pageToken{page: n, at: ms, after: after}, err1 == nil && err2 == nil
 }
 
-// seal binds a token to the query and the size of its pages.
+// seal binds a token to the query.
 func (s *Simulator) seal(p paging, text string) uint64 {
-	return hash(s.cfg.Seed, p.query, uint64(p.size), hashText(text)) //nolint:gosec // 1 to 50
+	return hash(s.cfg.Seed, p.query, hashText(text))
 }

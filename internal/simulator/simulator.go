@@ -155,6 +155,9 @@ func (s *Simulator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.serveAPI(w, r)
 		return
 	}
+	if _, pattern := s.mux.Handler(r); pattern == "" {
+		w = &inJSON{ResponseWriter: w, first: first}
+	}
 	s.mux.ServeHTTP(w, r)
 }
 

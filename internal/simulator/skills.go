@@ -32,7 +32,7 @@ func readListSkills(c *call, r *http.Request) work {
 	}
 	vendor, ids := q.Get("vendorId"), q["skillId"]
 	p := c.readPaging(q, 50)
-	p.query = hash(hashText(vendor), hashText(strings.Join(ids, " ")))
+	p.query = hash(hashText(vendor), hashText(strings.Join(ids, " "))) // official clients may go on with pages of another size
 	switch {
 	case vendor == "":
 		c.violate("MISSING_REQUIRED_PROPERTY", "vendorId is missing.")
@@ -44,14 +44,19 @@ func readListSkills(c *call, r *http.Request) work {
 	if len(ids) > 0 {
 		p.size = len(ids) * len(fleet.Stages())
 	}
+	self := "/v1/skills?vendorId=" + url.QueryEscape(vendor)
+	if size := q.Get("maxResults"); size != "" {
+		self += "&maxResults=" + url.QueryEscape(size)
+	}
 	return func(s *Simulator) {
 		if s.vendor(c, vendor) {
-			s.listSkills(c, p, ids)
+			s.listSkills(c, p, ids, self)
 		}
 	}
 }
 
-func (s *Simulator) listSkills(c *call, p paging, ids []string) {
+// listSkills answers a page; self is the path of the request but for its token.
+func (s *Simulator) listSkills(c *call, p paging, ids []string, self string) {
 	var all []summary
 	for _, k := range s.products {
 		if k.product.vendor != c.account.VendorID || len(ids) > 0 && !slices.Contains(ids, k.id) {
@@ -72,7 +77,6 @@ func (s *Simulator) listSkills(c *call, p paging, ids []string) {
 	for _, v := range shown {
 		items = append(items, s.summarize(v))
 	}
-	self := "/v1/skills?vendorId=" + url.QueryEscape(c.account.VendorID)
 	links := map[string]any{"self": map[string]string{"href": self}}
 	body := map[string]any{"skills": items, "isTruncated": f.token != "", "_links": links}
 	switch {
@@ -88,14 +92,23 @@ func (s *Simulator) listSkills(c *call, p paging, ids []string) {
 func (s *Simulator) summarize(v summary) map[string]any {
 	e := v.skill.product.editions[v.stage]
 	item := map[string]any{
-		"skillId": v.skill.id, "stage": v.stage, "publicationStatus": e.status, "apis": append([]string{}, e.manifest.apis...),
+		"skillId": v.skill.id, "stage": manifestStage(v.stage), "publicationStatus": e.status, "apis": append([]string{}, e.manifest.apis...),
 		"nameByLocale": e.manifest.names, "lastUpdated": s.wall(e.updated).UTC().Format("2006-01-02T15:04:05.000Z"),
-		"_links": map[string]any{"self": map[string]string{"href": "/v1/skills/" + v.skill.id + "/stages/" + string(v.stage) + "/manifest"}},
+		"_links": map[string]any{"self": map[string]string{"href": "/v1/skills/" + v.skill.id + "/stages/" + manifestStage(v.stage) + "/manifest"}},
 	}
 	if v.stage == fleet.StageLive {
 		item["asin"] = "B0" + string(appendText(nil, v.skill.key, 8))
 	}
 	return item
+}
+
+// manifestStage spells a stage as the manifest API does: the middle one has another
+// name there than elsewhere (facts 1.5).
+func manifestStage(stage fleet.Stage) string {
+	if stage == fleet.StageCertification {
+		return stageCertified
+	}
+	return string(stage)
 }
 
 // The resources that a skill status is about, as the newer pages spell them.

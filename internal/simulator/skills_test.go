@@ -69,6 +69,13 @@ func TestListOfSkills(t *testing.T) {
 	require.Nil(t, second.NextToken)
 	require.Equal(t, ids[11], second.Skills[2].SkillID)
 
+	three := c.skills(vendorQuery + "&maxResults=3")
+	require.Len(t, three.Skills, 3)
+	next := c.skills(three.Links.Next.Href)
+	require.Len(t, next.Skills, 3, "the link has the size")
+	require.Equal(t, first.Skills[3:6], next.Skills)
+	require.Equal(t, first.Skills[3:], c.skills(vendorQuery + "&nextToken=" + *three.NextToken).Skills[:7], "clients may leave the size out")
+
 	some := c.skills(vendorQuery + "&skillId=" + ids[3] + "&skillId=" + ids[11] + "&skillId=unheard-of")
 	require.Len(t, some.Skills, 3)
 	spelled := c.skills("/v1/skills/vendorId=" + simulator.DefaultVendorID + "&&skillId=" + ids[3])
@@ -84,7 +91,6 @@ func TestListOfSkills(t *testing.T) {
 		"size 0":             "&maxResults=0",
 		"size 51":            "&maxResults=51",
 		"bad token":          "&nextToken=abc",
-		"token of a size":    "&maxResults=20&nextToken=" + *first.NextToken,
 		"another list's end": "&nextToken=" + url.QueryEscape(c.sim.UnitID(0)),
 	} {
 		require.Equal(t, http.StatusBadRequest, c.do("GET", vendorQuery+query, "").Code, name)
@@ -145,12 +151,12 @@ func TestPublicationStatuses(t *testing.T) {
 		status string
 		want   []string
 	}{
-		{"CERTIFICATION", []string{"development DEVELOPMENT", "certification CERTIFICATION"}},
-		{"CERTIFIED", []string{"development DEVELOPMENT", "certification CERTIFIED"}},
+		{"CERTIFICATION", []string{"development DEVELOPMENT", "certified CERTIFICATION"}},
+		{"CERTIFIED", []string{"development DEVELOPMENT", "certified CERTIFIED"}},
 		{"PUBLISHED", []string{"development DEVELOPMENT", "live PUBLISHED"}},
-		{"CERTIFICATION", []string{"development DEVELOPMENT", "certification CERTIFICATION", "live PUBLISHED"}},
-		{"HIDDEN", []string{"development DEVELOPMENT", "certification CERTIFICATION", "live HIDDEN"}},
-		{"REMOVED", []string{"development DEVELOPMENT", "certification CERTIFICATION", "live REMOVED"}},
+		{"CERTIFICATION", []string{"development DEVELOPMENT", "certified CERTIFICATION", "live PUBLISHED"}},
+		{"HIDDEN", []string{"development DEVELOPMENT", "certified CERTIFICATION", "live HIDDEN"}},
+		{"REMOVED", []string{"development DEVELOPMENT", "certified CERTIFICATION", "live REMOVED"}},
 		{"DEVELOPMENT", []string{"development DEVELOPMENT"}},
 		{"HIDDEN", []string{"development DEVELOPMENT", "live HIDDEN"}},
 	} {

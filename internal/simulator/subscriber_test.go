@@ -173,7 +173,11 @@ func TestListSubscribersPages(t *testing.T) {
 	require.NoError(t, c.sim.SetFaults(simulator.Faults{}))
 	first := decode[subscriberPage](t, c.do("GET", subscribersPath+"?vendorId="+vendorID+"&maxResults=10", ""))
 	token := "&nextToken=" + url.QueryEscape(*first.NextToken)
-	c.refuses(http.StatusBadRequest, "GET", subscribersPath+"?vendorId="+vendorID+"&maxResults=11"+token, "")
+	for query, items := range map[string]int{"": 10, "&maxResults=11": 11} {
+		page := decode[subscriberPage](t, c.do("GET", subscribersPath+"?vendorId="+vendorID+query+token, ""))
+		require.Len(t, page.Subscribers, items, "a token is not of a size")
+		require.Equal(t, want[10], page.Subscribers[0].SubscriberID)
+	}
 	c.refuses(http.StatusBadRequest, "GET", subscriptionsPath+"?vendorId="+vendorID+"&maxResults=10"+token, "")
 	other.refuses(http.StatusBadRequest, "GET", subscribersPath+"?vendorId="+otherVendorID+"&maxResults=10"+token, "")
 	other.refuses(http.StatusForbidden, "GET", subscribersPath+"?vendorId="+vendorID+"&maxResults=10"+token, "")

@@ -207,7 +207,7 @@ func setBudget(ctx context.Context, q *db.Queries, id int64, kind string, rate *
 	if err != nil {
 		return fmt.Errorf("set budget: %w", err)
 	}
-	if err := q.BudgetNotify(ctx, strconv.FormatInt(id, 10)); err != nil {
+	if err := q.BudgetNotify(ctx, db.BudgetNotifyParams{AccountID: id, Kind: kind}); err != nil {
 		return fmt.Errorf("tell of the budget: %w", err)
 	}
 	return nil

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -86,7 +85,7 @@ func (b *BudgetRow) save(ctx context.Context, q *db.Queries, was, row ratelimit.
 		return nil
 	}
 	// The other processes stop too.
-	if err := q.BudgetNotify(ctx, strconv.FormatInt(b.accountID, 10)); err != nil {
+	if err := q.BudgetNotify(ctx, db.BudgetNotifyParams{AccountID: b.accountID, Kind: b.kind}); err != nil {
 		return fmt.Errorf("tell of the block: %w", err)
 	}
 	return nil

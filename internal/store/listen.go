@@ -10,7 +10,7 @@ import (
 // The channels of NOTIFY: a payload is the ID of the row that changed.
 const (
 	ChannelControl = "fleet_control" // a rollout's state changed
-	ChannelBudget  = "fleet_budget"  // a budget was blocked, or its rate changed
+	ChannelBudget  = "fleet_budget"  // a budget was blocked, or its rate changed: its account's ID and its kind
 	ChannelAccount = "fleet_account" // an account was made or changed
 )
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -12,6 +13,10 @@ import (
 	"fleetd/internal/preflight"
 	"fleetd/internal/store/db"
 )
+
+// PreflightRetention is how long the latest preflight of a change is kept. Whoever may look
+// can ask for any skill ID at all, so they must end.
+const PreflightRetention = 90 * 24 * time.Hour
 
 // linkedHomes is how many homes of an account are looked at for an account link.
 const linkedHomes = 5000
@@ -52,6 +57,18 @@ func (s *Store) Preflights(ctx context.Context, account, skillID string) ([]pref
 		out[i] = *r
 	}
 	return out, nil
+}
+
+// ForgetPreflights deletes preflights that are older than PreflightRetention, the oldest
+// first and at most so many: fewer deleted than that means that none is left.
+func (s *Store) ForgetPreflights(ctx context.Context, most int) (int, error) {
+	n, err := s.q().PreflightForget(ctx, db.PreflightForgetParams{
+		AgeSeconds: PreflightRetention.Seconds(), MaxRows: int32(most), //nolint:gosec // A group is small.
+	})
+	if err != nil {
+		return 0, mapError(fmt.Errorf("forget preflights: %w", err))
+	}
+	return int(n), nil
 }
 
 // LinkSeen reports whether a home of the account was last seen with an account linked to

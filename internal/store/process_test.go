@@ -171,7 +171,7 @@ func TestListenersHearOfEverything(t *testing.T) {
 	b := y.BudgetRow(y.pool, y.accountID(t, "acme"), "enterprise")
 	_, _, err := b.Update(t.Context(), func(row *ratelimit.Row, now time.Time) { row.BlockedUntil = now.Add(time.Second) })
 	require.NoError(t, err)
-	hear(store.ChannelBudget, account)
+	hear(store.ChannelBudget, account+" enterprise")
 	_, err = y.SetAccount(t.Context(), "acme", store.AccountPatch{APIURL: new("http://127.0.0.1:9")}, y.by)
 	require.NoError(t, err)
 	hear(store.ChannelAccount, account)

@@ -208,3 +208,48 @@ func (y *yard) kept(t *testing.T, q pgx.TraceQueryStartData) string {
 	require.NoError(t, err)
 	return y.plan(t, conn, "EXPLAIN EXECUTE kept ("+strings.TrimSuffix(strings.Repeat("NULL, ", len(q.Args)), ", ")+")", pgx.QueryExecModeSimpleProtocol)
 }
+
+// Claims and records run on connections of their own, whose plans are made once and kept,
+// and nothing else does.
+func TestClaimsAndRecordsKeepTheirPlans(t *testing.T) {
+	t.Parallel()
+	y := newYard(t, 20)
+	pools := map[string]*pgxpool.Pool{}
+	spies := map[string]*spy{}
+	for name, settings := range map[string]map[string]string{"plain": {"plan_cache_mode": "force_custom_plan"}, "ledger": store.LedgerSettings()} {
+		spies[name] = &spy{seen: map[string]pgx.TraceQueryStartData{}, all: map[string]bool{}}
+		conf := y.pool.Config()
+		maps.Copy(conf.ConnConfig.RuntimeParams, settings)
+		conf.ConnConfig.Tracer, conf.MaxConns = spies[name], 1
+		pool, err := pgxpool.NewWithConfig(t.Context(), conf)
+		require.NoError(t, err)
+		t.Cleanup(pool.Close)
+		pools[name] = pool
+	}
+	y.Store = store.New(pools["plain"], testKeys(t, 1)).WithLedger(pools["ledger"])
+	r := y.create(t)
+	for range 3 {
+		y.tick(t, r.ID, 5)
+		for _, c := range y.claim(t) {
+			y.record(t, succeed(c))
+		}
+	}
+	for name, want := range map[string]bool{"plain": false, "ledger": true} {
+		spies[name].take()
+		for _, statement := range onLedger {
+			require.Equal(t, want, spies[name].all[statement], "%s on %s", statement, name)
+		}
+	}
+	require.NotContains(t, spies["ledger"].all, "TargetPick")
+
+	var kept, made int
+	err := pools["ledger"].QueryRow(t.Context(), "SELECT count(*) FILTER (WHERE generic_plans > 1), sum(custom_plans) FROM pg_prepared_statements").Scan(&kept, &made)
+	require.NoError(t, err)
+	require.GreaterOrEqual(t, kept, len(onLedger))
+	require.Zero(t, made, "none is made anew")
+	for _, off := range []string{"enable_nestloop", "enable_seqscan"} {
+		var value string
+		require.NoError(t, pools["ledger"].QueryRow(t.Context(), "SELECT current_setting($1)", off).Scan(&value))
+		require.Equal(t, "off", value)
+	}
+}

@@ -36,7 +36,8 @@ func (s *Service) attempt(ctx context.Context, d *delivery) Delivery {
 	var challenge string
 	var err error
 	r.Status, challenge, r.Answer, err = s.post(ctx, &h, d, false)
-	if r.Status == http.StatusUnauthorized && h.endpoint.User != nil && asksForBasic(challenge) {
+	own := d.header.Get("Authorization") != "" // a wrong one, which the right one must not mend
+	if r.Status == http.StatusUnauthorized && h.endpoint.User != nil && asksForBasic(challenge) && !own {
 		r.Challenged = true
 		r.Status, _, r.Answer, err = s.post(ctx, &h, d, true)
 	}

@@ -35,7 +35,8 @@ func TestRawDeliverySendsCredentialsWhenAsked(t *testing.T) {
 
 	d, err := s.service.Send(t.Context(), topic.SendParams{As: topic.AsRawWrongPassword, Text: event})
 	require.NoError(t, err)
-	require.True(t, d.Challenged, "the right one is sent when the wrong one is refused")
+	require.False(t, d.Challenged, "the right one does not follow")
+	require.Equal(t, 401, d.Status)
 	s.mu.Lock()
 	s.basic = "sns:other"
 	s.mu.Unlock()

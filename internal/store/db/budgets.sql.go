@@ -43,11 +43,16 @@ func (q *Queries) BudgetLock(ctx context.Context, arg BudgetLockParams) (Budget,
 }
 
 const budgetNotify = `-- name: BudgetNotify :exec
-SELECT pg_notify('fleet_budget', $1::text)
+SELECT pg_notify('fleet_budget', $1::bigint || ' ' || $2::text)
 `
 
-func (q *Queries) BudgetNotify(ctx context.Context, accountID string) error {
-	_, err := q.db.Exec(ctx, budgetNotify, accountID)
+type BudgetNotifyParams struct {
+	AccountID int64
+	Kind      string
+}
+
+func (q *Queries) BudgetNotify(ctx context.Context, arg BudgetNotifyParams) error {
+	_, err := q.db.Exec(ctx, budgetNotify, arg.AccountID, arg.Kind)
 	return err
 }
 

@@ -10,6 +10,41 @@ import (
 	"time"
 )
 
+const preflightForget = `-- name: PreflightForget :execrows
+WITH old AS (
+    SELECT
+        account_id,
+        skill_id,
+        stage,
+        action
+    FROM preflights
+    WHERE checked_at < now() - make_interval(secs => $1::double precision)
+    ORDER BY checked_at
+    LIMIT $2
+    FOR UPDATE SKIP LOCKED
+)
+DELETE FROM preflights
+USING old
+WHERE preflights.account_id = old.account_id
+    AND preflights.skill_id = old.skill_id
+    AND preflights.stage = old.stage
+    AND preflights.action = old.action
+`
+
+type PreflightForgetParams struct {
+	AgeSeconds float64
+	MaxRows    int32
+}
+
+// A few at a time, the oldest first; what another process is deleting is its business.
+func (q *Queries) PreflightForget(ctx context.Context, arg PreflightForgetParams) (int64, error) {
+	result, err := q.db.Exec(ctx, preflightForget, arg.AgeSeconds, arg.MaxRows)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const preflightLinkSeen = `-- name: PreflightLinkSeen :one
 SELECT EXISTS (
     SELECT 1

@@ -19,7 +19,7 @@ WHERE account_id = @account_id
     AND kind = @kind;
 
 -- name: BudgetNotify :exec
-SELECT pg_notify('fleet_budget', @account_id::text);
+SELECT pg_notify('fleet_budget', @account_id::bigint || ' ' || @kind::text);
 
 -- name: BudgetNow :one
 -- Asked under the lock: a time from before it would hand out slots twice.

@@ -40,6 +40,27 @@ ORDER BY
     preflights.stage,
     preflights.action;
 
+-- name: PreflightForget :execrows
+-- A few at a time, the oldest first; what another process is deleting is its business.
+WITH old AS (
+    SELECT
+        account_id,
+        skill_id,
+        stage,
+        action
+    FROM preflights
+    WHERE checked_at < now() - make_interval(secs => @age_seconds::double precision)
+    ORDER BY checked_at
+    LIMIT @max_rows
+    FOR UPDATE SKIP LOCKED
+)
+DELETE FROM preflights
+USING old
+WHERE preflights.account_id = old.account_id
+    AND preflights.skill_id = old.skill_id
+    AND preflights.stage = old.stage
+    AND preflights.action = old.action;
+
 -- name: PreflightLinkSeen :one
 -- Whether one of the account's homes was last seen linked for the skill. So many homes are
 -- looked at and no more: what it costs must not grow with the fleet, and a skill that
