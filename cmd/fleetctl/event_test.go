@@ -44,7 +44,12 @@ func TestEventHookDelete(t *testing.T) {
 	stdout, _ := fleetctl(t, f, exitDone, "event", "hook", "delete", "--account", "acme", "--reason", "moved")
 	require.Equal(t, "account acme takes no more events\n", stdout)
 	require.Equal(t, "reason=moved", f.last().query)
-	stdout, _ = fleetctl(t, f, exitDone, "event", "rule", "delete", "4")
+	c = newConsole(t, f)
+	c.onTerminal("n\n")
+	require.Equal(t, exitError, c.do(t, "event", "rule", "delete", "4"))
+	require.Contains(t, c.err.String(), "Delete event rule 4? [y/N]")
+	require.Zero(t, f.count(http.MethodDelete, "/event-rules/4"))
+	stdout, _ = fleetctl(t, f, exitDone, "event", "rule", "delete", "4", "--yes")
 	require.Equal(t, "rule 4 deleted\n", stdout)
 }
 

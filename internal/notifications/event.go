@@ -33,9 +33,6 @@ const (
 	EventFailed    EventStatus = fleet.EventFailed
 )
 
-// EventStatuses lists every status that is documented.
-func EventStatuses() []EventStatus { return []EventStatus{EventSucceeded, EventFailed} }
-
 // Event is what one notification tells. All but Raw is as it came where that is
 // printable, else escaped as Go does, and capped: an escaped or capped name is none
 // that is known. What the notification does not tell is empty.
