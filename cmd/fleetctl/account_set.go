@@ -114,21 +114,6 @@ func oneOf(flag, value string, set []string) error {
 	return usagef("%s %q is not one of %s", flag, value, strings.Join(set, ", "))
 }
 
-// secrets reads the secrets that flags name files of.
-func (p *program) secrets(ctx context.Context, clientSecretFile, refreshTokenFile string) (clientSecret, refreshToken string, err error) {
-	if clientSecretFile != "" {
-		if clientSecret, err = p.secret(ctx, "client-secret-file", clientSecretFile); err != nil {
-			return "", "", err
-		}
-	}
-	if refreshTokenFile != "" {
-		if refreshToken, err = p.secret(ctx, "refresh-token-file", refreshTokenFile); err != nil {
-			return "", "", err
-		}
-	}
-	return clientSecret, refreshToken, nil
-}
-
 func newAccountCreate(p *program) *cobra.Command {
 	o := &accountOptions{p: p}
 	cmd := &cobra.Command{

@@ -140,13 +140,13 @@ func (o *driftRepairOptions) plan(ctx context.Context, api *client.Client, body 
 }
 
 // showAndAsk shows the plans and, unless --yes was said, asks. done says that there
-// is nothing to repair. As with `rollout create`, plans that cannot be made are no
-// obstacle with --yes.
+// is nothing to repair. As with `rollout create`, what cannot be planned is not
+// made, unless the call may repeat another one by its key.
 func (o *driftRepairOptions) showAndAsk(ctx context.Context, api *client.Client, body client.RepairBody) (done bool, err error) {
 	body.DryRun = ref(true)
 	r, err := api.RepairDrift(ctx, client.RepairDriftParams{}, body)
 	if err != nil {
-		if o.yes && ctx.Err() == nil {
+		if o.yes && o.key != "" && ctx.Err() == nil {
 			return false, nil
 		}
 		return false, err

@@ -54,12 +54,15 @@ func shortEvents() []string {
 	return names
 }
 
-// eventTime is when an event happened or, where it does not say, came.
-func eventTime(e client.Event) time.Time {
-	if e.EventAt != nil {
-		return *e.EventAt
+// moment is a time to the second, in UTC.
+func moment(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05") }
+
+// lateText is how long after it happened an event was received; empty where it does not say.
+func lateText(e client.Event) string {
+	if e.EventAt == nil {
+		return ""
 	}
-	return e.ReceivedAt
+	return span(e.ReceivedAt.Sub(*e.EventAt))
 }
 
 // eventColor is the color of what became of an event.
@@ -83,17 +86,17 @@ func actedText(e client.Event) string {
 	return strings.Join(parts, ", ")
 }
 
-func eventColumns(p *program) []column[client.Event] {
+func eventColumns() []column[client.Event] {
 	type event = client.Event
 	return []column[event]{
 		{head: "id", text: func(e event) string { return e.ID }},
 		{
-			head: "at", text: func(e event) string { return eventTime(e).UTC().Format("2006-01-02 15:04:05") },
-			csvHead: "event_at", csv: func(e event) string { return stampOf(e.EventAt) },
+			head: "received", text: func(e event) string { return moment(e.ReceivedAt) },
+			csvHead: "received_at", csv: func(e event) string { return stamp(e.ReceivedAt) },
 		},
 		{
-			head: "received", right: true, wide: true, text: func(e event) string { return p.age(e.ReceivedAt) },
-			csvHead: "received_at", csv: func(e event) string { return stamp(e.ReceivedAt) },
+			head: "late", right: true, text: lateText,
+			csvHead: "event_at", csv: func(e event) string { return stampOf(e.EventAt) },
 		},
 		{head: "account", text: func(e event) string { return e.Account }},
 		{head: "name", text: func(e event) string { return shortEvent(e.Name) }, csv: func(e event) string { return e.Name }},
@@ -124,7 +127,7 @@ func newEventList(p *program) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return printList(ctx, p, list, eventColumns(p), "No events.",
+			return printList(ctx, p, list, eventColumns(), "No events.",
 				func(ctx context.Context, cursor string, limit int) (page[client.Event], error) {
 					r, err := api.ListEvents(ctx, filter.params(since, cursor, limit))
 					if err != nil {
@@ -154,7 +157,7 @@ func newEventShow(p *program) *cobra.Command {
 				return err
 			}
 			e := plainEvent(r.Value)
-			return printOne(p, eventColumns(p), e, r.Raw, func(w io.Writer) { p.showEvent(w, e, r.Value.Body) })
+			return printOne(p, eventColumns(), e, r.Raw, func(w io.Writer) { p.showEvent(w, e, r.Value.Body) })
 		}),
 	}
 	return cmd

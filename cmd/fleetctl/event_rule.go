@@ -182,20 +182,26 @@ func newEventRuleList(p *program) *cobra.Command {
 }
 
 func newEventRuleDelete(p *program) *cobra.Command {
-	var id, reason string
+	var (
+		id     string
+		agreed consent
+	)
 	cmd := &cobra.Command{
 		Use: "delete ID", Aliases: []string{"rm"}, Short: "Delete a rule of events", Args: oneArg("ID", &id),
 		RunE: p.do(func(ctx context.Context) error {
+			if err := agreed.ask(ctx, p, "Delete event rule %s?", clean(id)); err != nil {
+				return err
+			}
 			api, err := p.api()
 			if err != nil {
 				return err
 			}
-			if err := api.DeleteEventRule(ctx, id, client.DeleteEventRuleParams{Reason: ref(reason)}); err != nil {
+			if err := api.DeleteEventRule(ctx, id, client.DeleteEventRuleParams{Reason: ref(agreed.reason)}); err != nil {
 				return err
 			}
 			return p.say("rule %s deleted", id)
 		}),
 	}
-	reasonFlag(cmd, &reason)
+	agreed.flags(cmd)
 	return cmd
 }

@@ -127,33 +127,19 @@ event to the topic at once. To have fleetd take the events: "fleetctl event hook
 
 func newSubscriberUpdate(p *program) *cobra.Command {
 	o := &subscriberOptions{p: p}
-	cmd := &cobra.Command{
-		Use: "update ID", Short: "Change a subscriber; what no flag names stays as it is", Args: oneArg("ID", &o.id),
-		RunE: p.do(func(ctx context.Context) error {
-			if err := needAccount(o.account); err != nil {
-				return err
-			}
-			if o.name == "" && o.topic == "" && o.role == "" {
-				return usagef("nothing to change: give --name, --topic or --role")
-			}
-			api, err := p.api()
-			if err != nil {
-				return err
-			}
-			if o.name == "" || o.topic == "" || o.role == "" { // the API replaces all of it
-				now, err := api.GetSubscriber(ctx, o.account, o.id)
-				if err != nil {
-					return err
-				}
-				o.name, o.topic, o.role = orText(o.name, now.Value.Name), orText(o.topic, now.Value.URI), orText(o.role, now.Value.RoleArn)
-			}
-			r, err := api.UpdateSubscriber(ctx, o.account, o.id, o.body())
-			if err != nil {
-				return err
-			}
-			return p.printSubscriber(r)
-		}),
-	}
+	cmd := notificationUpdate(p, &notificationChange[client.Subscriber]{
+		id: &o.id, account: &o.account, flags: "--name, --topic or --role",
+		named: func() int { return named(o.name, o.topic, o.role) }, of: 3,
+		get: (*client.Client).GetSubscriber,
+		keep: func(now client.Subscriber) {
+			o.name, o.topic, o.role = orText(o.name, now.Name), orText(o.topic, now.URI), orText(o.role, now.RoleArn)
+		},
+		put: func(ctx context.Context, api *client.Client) (*client.Response[client.Subscriber], error) {
+			return api.UpdateSubscriber(ctx, o.account, o.id, o.body())
+		},
+		show: p.printSubscriber,
+	})
+	cmd.Short = "Change a subscriber; what no flag names stays as it is"
 	o.flags(cmd)
 	return cmd
 }
@@ -163,48 +149,4 @@ func newSubscriberDelete(p *program) *cobra.Command {
 		func(ctx context.Context, api *client.Client, account, id, reason string) error {
 			return api.DeleteSubscriber(ctx, account, id, client.DeleteSubscriberParams{Reason: ref(reason)})
 		})
-}
-
-// notificationGet is the command that shows a subscriber or a subscription.
-func notificationGet[T any](p *program, short string,
-	get func(api *client.Client, ctx context.Context, account, id string) (*client.Response[T], error), show func(*client.Response[T]) error,
-) *cobra.Command {
-	var account, id string
-	cmd := &cobra.Command{
-		Use: "get ID", Aliases: []string{"show"}, Short: short, Args: oneArg("ID", &id),
-		RunE: p.ofAccount(&account, func(ctx context.Context, api *client.Client) error {
-			r, err := get(api, ctx, account, id)
-			if err != nil {
-				return err
-			}
-			return show(r)
-		}),
-	}
-	accountFlag(cmd, p, &account)
-	return cmd
-}
-
-// notificationDelete is the command that deletes a subscriber or a subscription.
-func (p *program) notificationDelete(what, short string,
-	remove func(ctx context.Context, api *client.Client, account, id, reason string) error,
-) *cobra.Command {
-	var (
-		account, id string
-		agreed      consent
-	)
-	cmd := &cobra.Command{
-		Use: "delete ID", Aliases: []string{"rm"}, Short: short, Args: oneArg("ID", &id),
-		RunE: p.ofAccount(&account, func(ctx context.Context, api *client.Client) error {
-			if err := agreed.ask(ctx, p, "Delete %s %s of account %s?", what, clean(id), clean(account)); err != nil {
-				return err
-			}
-			if err := remove(ctx, api, account, id, agreed.reason); err != nil {
-				return err
-			}
-			return p.say("%s %s deleted", what, id)
-		}),
-	}
-	accountFlag(cmd, p, &account)
-	agreed.flags(cmd)
-	return cmd
 }

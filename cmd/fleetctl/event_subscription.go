@@ -134,39 +134,23 @@ func newSubscriptionCreate(p *program) *cobra.Command {
 
 func newSubscriptionUpdate(p *program) *cobra.Command {
 	o := &subscriptionOptions{p: p}
-	cmd := &cobra.Command{
-		Use: "update ID", Short: "Change a subscription; what no flag names stays as it is", Args: oneArg("ID", &o.id),
-		Long: `Change the name or the events of a subscription; what no flag names stays as it is. --event gives all its events anew.
-Another subscriber takes another subscription.`,
-		RunE: p.do(func(ctx context.Context) error {
-			if err := needAccount(o.account); err != nil {
-				return err
+	cmd := notificationUpdate(p, &notificationChange[client.Subscription]{
+		id: &o.id, account: &o.account, flags: "--name or --event",
+		named: func() int { return named(o.name, strings.Join(o.events, " ")) }, of: 2,
+		get: (*client.Client).GetSubscription,
+		keep: func(now client.Subscription) {
+			if o.name = orText(o.name, now.Name); len(o.events) == 0 {
+				o.events = now.Events
 			}
-			if o.name == "" && len(o.events) == 0 {
-				return usagef("nothing to change: give --name or --event")
-			}
-			api, err := p.api()
-			if err != nil {
-				return err
-			}
-			events := o.fullEvents()
-			if o.name == "" || len(events) == 0 { // the API replaces all of it
-				now, err := api.GetSubscription(ctx, o.account, o.id)
-				if err != nil {
-					return err
-				}
-				o.name = orText(o.name, now.Value.Name)
-				if len(events) == 0 {
-					events = now.Value.Events
-				}
-			}
-			r, err := api.UpdateSubscription(ctx, o.account, o.id, client.SubscriptionBody{Name: o.name, Events: events, Reason: ref(o.reason)})
-			if err != nil {
-				return err
-			}
-			return p.printSubscription(r)
-		}),
-	}
+		},
+		put: func(ctx context.Context, api *client.Client) (*client.Response[client.Subscription], error) {
+			return api.UpdateSubscription(ctx, o.account, o.id, client.SubscriptionBody{Name: o.name, Events: o.fullEvents(), Reason: ref(o.reason)})
+		},
+		show: p.printSubscription,
+	})
+	cmd.Short = "Change a subscription; what no flag names stays as it is"
+	cmd.Long = `Change the name or the events of a subscription; what no flag names stays as it is. --event gives all its events anew.
+Another subscriber takes another subscription.`
 	o.flags(cmd)
 	return cmd
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"fleetd/internal/client"
+	"fleetd/internal/fleet"
 )
 
 // eventTailOptions are the inputs of `event tail`.
@@ -23,16 +24,24 @@ type eventTailOptions struct {
 	last   int
 	follow bool
 
-	api  *client.Client
-	away bool // the server did not answer the last time
+	api   *client.Client
+	away  bool           // the server did not answer the last time
+	looks map[string]int // how often an event was looked at that is not settled
 }
+
+// mostLooks is how often an event is looked at before it is printed without what its rules
+// do: an action may wait for an API for hours.
+const mostLooks = 5
 
 func newEventTail(p *program) *cobra.Command {
 	o := &eventTailOptions{p: p}
 	cmd := &cobra.Command{
 		Use: "tail", Short: "Print the last events and those that come, a line each", Args: cobra.NoArgs,
 		Long: `Print the last events, oldest first, and then those that come, a line each, until Ctrl-C. No event is printed
-twice, and none is left out, also when fleetd does not answer for a while. With -o json each line is an event.`,
+twice, and none is left out, also when fleetd does not answer for a while. With -o json each line is an event.
+
+A line begins with when the event was received, in UTC, for that is the order they are kept and acted on in; one that came
+a minute or more after it happened says so. It ends with what became of the event, for which it is held back some seconds.`,
 		Example: `  fleetctl event tail --account acme
   fleetctl event tail --last 0 -o json | jq -r 'select(.status=="FAILED").skill_id'`,
 		RunE: p.do(o.run),
@@ -73,6 +82,9 @@ func (o *eventTailOptions) tail(ctx context.Context) error {
 		var temporary interface{ Temporary() bool }
 		switch {
 		case err == nil:
+			if o.away {
+				o.p.note("fleetd answers again")
+			}
 			o.away = false
 		case o.follow && ctx.Err() == nil && errors.As(err, &temporary) && temporary.Temporary():
 			if !o.away {
@@ -99,13 +111,49 @@ func (o *eventTailOptions) begin(ctx context.Context) error {
 		return err
 	}
 	o.since = time.Unix(0, 0).UTC().Format(time.RFC3339) // there were none
+	fresh := 0                                           // those of which more can be told in a moment
+	for fresh < len(r.Value.Items) && o.follow && !settled(r.Value.Items[fresh]) {
+		fresh++
+	}
+	if fresh == len(r.Value.Items) {
+		fresh = 0
+	}
 	if len(r.Value.Items) > 0 {
-		o.since = r.Value.Items[0].ID
+		o.since = r.Value.Items[fresh].ID
 	}
 	if o.last == 0 {
 		return nil
 	}
-	return o.print(r, true)
+	lines, err := o.lines(r)
+	if err != nil {
+		return err
+	}
+	lines = lines[fresh:]
+	slices.Reverse(lines)
+	return o.print(lines)
+}
+
+// settled reports whether all is told of an event: what its rules do is done.
+func settled(e client.Event) bool {
+	d := fleet.EventDisposition(e.Disposition)
+	return d != fleet.EventReceived && d != fleet.EventActing
+}
+
+// ready is how many of the events, oldest first, are to be printed now.
+func (o *eventTailOptions) ready(events []client.Event) int {
+	n := len(events)
+	looks := map[string]int{}
+	for i, e := range events {
+		if !o.follow || settled(e) {
+			continue
+		}
+		looks[e.ID] = o.looks[e.ID] + 1
+		if looks[e.ID] < mostLooks {
+			n = min(n, i)
+		}
+	}
+	o.looks = looks
+	return n
 }
 
 // next prints what came since.
@@ -116,13 +164,18 @@ func (o *eventTailOptions) next(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := o.print(r, false); err != nil {
+		lines, err := o.lines(r)
+		if err != nil {
 			return err
 		}
-		if n := len(r.Value.Items); n > 0 {
+		n := o.ready(r.Value.Items)
+		if err := o.print(lines[:n]); err != nil {
+			return err
+		}
+		if n > 0 {
 			last = r.Value.Items[n-1].ID
 		}
-		if r.Value.NextCursor == "" || r.Value.NextCursor == cursor {
+		if n < len(r.Value.Items) || r.Value.NextCursor == "" || r.Value.NextCursor == cursor {
 			o.since = last
 			return nil
 		}
@@ -131,20 +184,20 @@ func (o *eventTailOptions) next(ctx context.Context) error {
 	}
 }
 
-// print prints a page, oldest first.
-func (o *eventTailOptions) print(r *client.Response[client.EventList], backward bool) error {
+// lines are those of a page, in its order.
+func (o *eventTailOptions) lines(r *client.Response[client.EventList]) ([]string, error) {
 	lines := make([]string, len(r.Value.Items))
 	if o.p.global.output == formatJSON {
 		var doc struct {
 			Items []json.RawMessage `json:"items"`
 		}
 		if err := json.Unmarshal(r.Raw, &doc); err != nil {
-			return fmt.Errorf("read a page of events: %w", err)
+			return nil, fmt.Errorf("read a page of events: %w", err)
 		}
 		for i, item := range doc.Items {
 			var b bytes.Buffer
 			if err := json.Compact(&b, item); err != nil {
-				return fmt.Errorf("read an event: %w", err)
+				return nil, fmt.Errorf("read an event: %w", err)
 			}
 			lines[i] = b.String()
 		}
@@ -153,9 +206,10 @@ func (o *eventTailOptions) print(r *client.Response[client.EventList], backward 
 			lines[i] = o.line(e)
 		}
 	}
-	if backward {
-		slices.Reverse(lines)
-	}
+	return lines, nil
+}
+
+func (o *eventTailOptions) print(lines []string) error {
 	var b bytes.Buffer
 	for _, line := range lines {
 		b.WriteString(line + "\n")
@@ -167,7 +221,11 @@ func (o *eventTailOptions) print(r *client.Response[client.EventList], backward 
 // line is an event for people.
 func (o *eventTailOptions) line(e client.Event) string {
 	what := joinNonEmpty(" ", orText(shortEvent(e.Name), "(no name)"), e.Status)
-	text := joinNonEmpty("  ", eventTime(e).UTC().Format("2006-01-02 15:04:05"), e.ID, e.Account, what, joinNonEmpty(" ", e.SkillID, e.Locale))
+	late := ""
+	if e.EventAt != nil && e.ReceivedAt.Sub(*e.EventAt) >= time.Minute {
+		late = span(e.ReceivedAt.Sub(*e.EventAt)) + " late"
+	}
+	text := joinNonEmpty("  ", moment(e.ReceivedAt), e.ID, e.Account, what, joinNonEmpty(" ", e.SkillID, e.Locale), late)
 	state := e.Disposition
 	if done := actedText(e); done != "" {
 		state += ": " + done

@@ -44,7 +44,12 @@ func TestEventHookDelete(t *testing.T) {
 	stdout, _ := fleetctl(t, f, exitDone, "event", "hook", "delete", "--account", "acme", "--reason", "moved")
 	require.Equal(t, "account acme takes no more events\n", stdout)
 	require.Equal(t, "reason=moved", f.last().query)
-	stdout, _ = fleetctl(t, f, exitDone, "event", "rule", "delete", "4")
+	c = newConsole(t, f)
+	c.onTerminal("n\n")
+	require.Equal(t, exitError, c.do(t, "event", "rule", "delete", "4"))
+	require.Contains(t, c.err.String(), "Delete event rule 4? [y/N]")
+	require.Zero(t, f.count(http.MethodDelete, "/event-rules/4"))
+	stdout, _ = fleetctl(t, f, exitDone, "event", "rule", "delete", "4", "--yes")
 	require.Equal(t, "rule 4 deleted\n", stdout)
 }
 
@@ -93,7 +98,7 @@ func TestEventUsage(t *testing.T) {
 // item is an event as the API gives it, oldest first by number.
 func item(n int) string {
 	return fmt.Sprintf(`{"id":"ev-%d", "account":"acme","name":"AlexaDevelopmentEvent.SkillPublish","status":"FAILED","skill_id":"s\u001b[31m",
-		"received_at":"2026-03-01T12:00:0%dZ","disposition":"received","actions":[]}`, n, n%10)
+		"received_at":"2026-03-01T12:00:0%dZ","disposition":"no_rule","actions":[]}`, n, n%10)
 }
 
 func items(next string, ns ...int) reply {
@@ -132,7 +137,7 @@ func TestEventTail(t *testing.T) {
 					continue
 				}
 				require.Contains(t, line, fmt.Sprintf("2026-03-01 12:00:0%d  ev-%d  acme  SkillPublish FAILED  s", i+1, i+1))
-				require.Contains(t, line, "received")
+				require.Contains(t, line, "no_rule")
 				require.NotContains(t, line, "\x1b")
 			}
 			require.Equal(t, 1, strings.Count(c.err.String(), "the database is away"), "an outage is told once")

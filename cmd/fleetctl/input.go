@@ -34,7 +34,7 @@ func oneArg(name string, dst *string) cobra.PositionalArgs {
 func (p *program) open(what, path string) (io.ReadCloser, error) {
 	if path == "-" {
 		if p.stdinBy != "" && p.stdinBy != what {
-			return nil, usagef("%s and %s cannot both read stdin; put one of them into a file", p.stdinBy, what)
+			return nil, bothStdin(p.stdinBy, what)
 		}
 		p.stdinBy = what
 		return io.NopCloser(p.stdin), nil
@@ -73,6 +73,34 @@ func (p *program) secret(ctx context.Context, flag, path string) (string, error)
 		return "", fmt.Errorf("%s: %s has more than one line: is it the right file?", what, fileName(path))
 	}
 	return string(b), nil
+}
+
+// secretPair reads two secrets, each from the file that its flag names; empty is not given.
+// That both cannot be stdin is said before anything of it is read.
+func (p *program) secretPair(ctx context.Context, flag, path, otherFlag, otherPath string) (secret, other string, err error) {
+	if path == "-" && otherPath == "-" {
+		return "", "", bothStdin("--"+flag, "--"+otherFlag)
+	}
+	if path != "" {
+		if secret, err = p.secret(ctx, flag, path); err != nil {
+			return "", "", err
+		}
+	}
+	if otherPath != "" {
+		if other, err = p.secret(ctx, otherFlag, otherPath); err != nil {
+			return "", "", err
+		}
+	}
+	return secret, other, nil
+}
+
+func bothStdin(what, other string) error {
+	return usagef("%s and %s cannot both read stdin; put one of them into a file", what, other)
+}
+
+// secrets reads those of an LWA client.
+func (p *program) secrets(ctx context.Context, clientSecretFile, refreshTokenFile string) (clientSecret, refreshToken string, err error) {
+	return p.secretPair(ctx, "client-secret-file", clientSecretFile, "refresh-token-file", refreshTokenFile)
 }
 
 func fileName(path string) string {

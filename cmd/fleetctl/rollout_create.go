@@ -107,13 +107,13 @@ func (o *rolloutCreateOptions) run(ctx context.Context) error {
 	})
 }
 
-// showAndAsk shows the plan and, unless --yes was said, asks. With --yes a plan that
-// cannot be made is no obstacle: a repeated call with its key stands in its own way,
-// and create says so, or has the first call's answer.
+// showAndAsk shows the plan and, unless --yes was said, asks. What cannot be planned is not
+// made, with --yes either. Only a call that may repeat another one by its key goes on:
+// what that one made stands in its way, and create has its answer.
 func (o *rolloutCreateOptions) showAndAsk(ctx context.Context, api *client.Client, body client.RolloutRequest, ask bool) error {
 	plan, err := api.PlanRollout(ctx, body)
 	if err != nil {
-		if !ask && ctx.Err() == nil {
+		if !ask && o.key != "" && ctx.Err() == nil {
 			return nil
 		}
 		return err

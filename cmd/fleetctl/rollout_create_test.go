@@ -97,6 +97,47 @@ func TestRolloutCreateAgainWithItsKey(t *testing.T) {
 	require.Contains(t, c.err.String(), "rollout r7k2 works on this skill")
 }
 
+// What cannot be planned is not made behind the back of the one who cannot see the plan.
+func TestRolloutCreateMakesNothingThatCannotBePlanned(t *testing.T) {
+	t.Parallel()
+	for name, args := range map[string][]string{
+		"rollout": createArgs("--yes"),
+		"repair":  {"drift", "repair", "--account", "acme", "--yes"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFake(t, map[string][]reply{
+				"POST /rollouts/plan": {problem(http.StatusServiceUnavailable, `{"title":"Service Unavailable","detail":"the database is busy"}`)},
+				"POST /rollouts":      {ok(t, "rollout")},
+				"POST /drift/repair":  {problem(http.StatusServiceUnavailable, `{"title":"Service Unavailable","detail":"the database is busy"}`), ok(t, "repair_plan")},
+			})
+			stdout, stderr := fleetctl(t, f, exitError, args...)
+			require.Empty(t, stdout)
+			require.Contains(t, stderr, "error: the database is busy")
+			require.Len(t, f.seen(), 1, "the plan was asked for, and nothing else")
+		})
+	}
+}
+
+// Checks that fail are listed on stderr, each with how to mend it, whatever the output; and
+// stdout stays empty.
+func TestRolloutCreateShowsTheChecksThatFailed(t *testing.T) {
+	t.Parallel()
+	for _, output := range []string{"table", "wide", "json", "csv"} {
+		t.Run(output, func(t *testing.T) {
+			t.Parallel()
+			f := newFake(t, map[string][]reply{
+				"POST /rollouts/plan": {ok(t, "plan")},
+				"POST /rollouts": {problem(http.StatusConflict, `{"title":"Conflict","code":"conflict","detail":"2 checks of skill s1 failed",
+					"errors":[{"location":"publication","message":"it is HIDDEN: have it shown"},{"location":"countries","message":"not in US: add it"}]}`)},
+			})
+			stdout, stderr := fleetctl(t, f, exitError, createArgs("--yes", "-o", output)...)
+			require.Empty(t, stdout)
+			require.Contains(t, stderr, "error: 2 checks of skill s1 failed\n  publication: it is HIDDEN: have it shown\n  countries: not in US: add it\n")
+		})
+	}
+}
+
 func TestRolloutPlanDetailedExitCode(t *testing.T) {
 	t.Parallel()
 	f := newFake(t, map[string][]reply{"POST /rollouts/plan": {ok(t, "plan"), ok(t, "plan_nothing")}})

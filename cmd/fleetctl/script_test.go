@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -41,7 +42,7 @@ type testServer struct {
 
 // startServer starts the real fleetd on a database of its own. It believes what the
 // authority of a simulator signs.
-func startServer(t *testing.T, sim *simulator.Simulator, simURL string) testServer {
+func startServer(t *testing.T, sim *simulator.Simulator, simURL string, log io.Writer) testServer {
 	t.Helper()
 	dir := t.TempDir()
 	ca, rec := filepath.Join(dir, "ca.pem"), httptest.NewRecorder()
@@ -49,7 +50,7 @@ func startServer(t *testing.T, sim *simulator.Simulator, simURL string) testServ
 	require.NoError(t, os.WriteFile(ca, rec.Body.Bytes(), 0o600))
 	a, err := app.Start(t.Context(), app.Config{
 		DatabaseURL: pgtest.New(t), DataDir: dir, Listen: "127.0.0.1:0", Version: "v0-test", ShutdownTimeout: 10 * time.Second,
-		SNSCertOrigin: simURL, SNSCAFile: ca,
+		SNSCertOrigin: simURL, SNSCAFile: ca, Logger: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, a.Stop(context.WithoutCancel(t.Context()))) })
@@ -72,7 +73,8 @@ type world struct {
 // API, one of each for every script: they read like a manual.
 //
 // A script finds FLEETCTL_SERVER and FLEETCTL_TOKEN set, SIM (the simulator's
-// address), homes.csv (its inventory), and the files secret and refresh.
+// address), homes.csv (its inventory), the files secret and refresh, and fleetd.log
+// (all that fleetd logs).
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	scripts, err := filepath.Glob("testdata/script/*.txtar")
@@ -108,7 +110,12 @@ func setUp(t *testing.T, env *testscript.Env) error {
 	}
 	srv := httptest.NewServer(sim)
 	t.Cleanup(func() { sim.Close(); srv.Close() })
-	server := startServer(t, sim, srv.URL)
+	log, err := os.Create(filepath.Join(env.WorkDir, "fleetd.log"))
+	if err != nil {
+		return err
+	}
+	t.Cleanup(func() { _ = log.Close() })
+	server := startServer(t, sim, srv.URL, log)
 	env.Setenv("FLEETCTL_SERVER", server.url)
 	env.Setenv("FLEETCTL_TOKEN", server.admin)
 	env.Setenv("FLEETCTL_CONFIG", filepath.Join(env.WorkDir, "contexts.json"))

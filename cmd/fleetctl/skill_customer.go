@@ -124,16 +124,9 @@ func (o *customerEnableOptions) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	code, verifier := "", ""
-	if o.authCodeFile != "" {
-		if code, err = o.p.secret(ctx, "auth-code-file", o.authCodeFile); err != nil {
-			return err
-		}
-	}
-	if o.codeVerifierFile != "" {
-		if verifier, err = o.p.secret(ctx, "code-verifier-file", o.codeVerifierFile); err != nil {
-			return err
-		}
+	code, verifier, err := o.p.secretPair(ctx, "auth-code-file", o.authCodeFile, "code-verifier-file", o.codeVerifierFile)
+	if err != nil {
+		return err
 	}
 	r, err := api.EnableForCustomer(ctx, o.account, o.skill, client.CustomerEnable{
 		Stage: client.CustomerEnableStage(o.stage), RedirectURI: ref(o.redirectURI), AuthCode: ref(code), CodeVerifier: ref(verifier), Reason: ref(o.reason),

@@ -57,6 +57,8 @@ func (p *program) readManifest(ctx context.Context, path string) (json.RawMessag
 		return nil, fmt.Errorf("%s: %w", name, err)
 	case len(text) > maxManifest:
 		return nil, fmt.Errorf("%s: it is larger than %d KiB, and no manifest is: is it the right file?", name, maxManifest>>10)
+	case len(bytes.TrimSpace(text)) == 0:
+		return nil, fmt.Errorf(`%s: it holds nothing, and should hold a manifest: {"manifest": {...}}`, name)
 	}
 	m, err := innerManifest(text)
 	if err != nil {

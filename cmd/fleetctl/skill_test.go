@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -61,7 +62,8 @@ func TestAManifestIsWrittenAsFilesHaveIt(t *testing.T) {
 func TestWhatIsNoManifestIsNotSent(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
-		``:                                      "line 1, column 1: it is not JSON here",
+		``:                                      "it holds nothing",
+		" \n":                                   "it holds nothing",
 		"{\n  \"manifest\": {},\n":              "line 2, column 18: it is not JSON here",
 		`{"manifest": {"a": 1},}`:               "line 1, column 23: it is not JSON here",
 		`{"a": 1} {}`:                           "line 1, column 10: it is not JSON here",
@@ -163,6 +165,26 @@ func TestAnUpdateIsShownBeforeItIsMade(t *testing.T) {
 		_, stderr = fleetctl(t, f, exitDone, "skill", "update", "amzn1.ask.skill.aaa", "--account", "acme", "-f", file, "--yes")
 		require.Contains(t, stderr, "add --force to have it built anew")
 		require.Zero(t, f.count("PUT", manifestRoute))
+	})
+	t.Run("for programs", func(t *testing.T) {
+		t.Parallel()
+		type compared struct {
+			SkillID, Stage, ETag, Diff string
+			Changed                    bool
+		}
+		read := func(code int, args ...string) (c compared) {
+			stdout, _ := fleetctl(t, newFake(t, updates(t)), code, append(args, "-o", "json")...)
+			require.NoError(t, json.Unmarshal([]byte(strings.ReplaceAll(stdout, "skill_id", "skillid")), &c), stdout)
+			return c
+		}
+		require.Equal(t, compared{"amzn1.ask.skill.aaa", "development", "t1", shown, true}, read(exitDifference, strings.Fields(updateArgs+" --dry-run")...))
+		same := manifestFile(t, `{"manifestVersion":"1.0","a":"\u003c&>","b":12345678901234567890}`)
+		for _, how := range []string{"--dry-run", "--yes"} {
+			got := read(exitDone, "skill", "update", "amzn1.ask.skill.aaa", "--account", "acme", "-f", same, how)
+			require.Equal(t, compared{"amzn1.ask.skill.aaa", "development", "t1", "", false}, got)
+		}
+		_, stderr := fleetctl(t, newFake(t, nil), exitUsage, strings.Fields(updateArgs+" --dry-run -o csv")...)
+		require.Contains(t, stderr, "a difference has no CSV")
 	})
 	t.Run("in color", func(t *testing.T) {
 		t.Parallel()

@@ -1,16 +1,14 @@
 package main
 
 import (
-	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"strings"
 
-	"github.com/rogpeppe/go-internal/diff"
 	"github.com/spf13/cobra"
 
 	"fleetd/internal/client"
@@ -104,6 +102,8 @@ is refused when somebody changed it in between.
 Amazon builds it in the background; --wait follows the build to its end. A skill whose very first build failed has no
 manifest that could be read: --force puts the file there, whatever there is.
 
+A dry run of -o json is {"skill_id","stage","etag","changed","diff"}, and so is the answer when nothing changes.
+
 Exit codes: 0 done, or nothing to change; 1 refused, a stale entity tag among others; 3 --dry-run found a difference.
 Of --wait: 5 its build failed; 8 it had not ended when --timeout passed.`,
 		Example: `  fleetctl skill get amzn1.ask.skill.x --account acme -f skill.json
@@ -135,6 +135,8 @@ func (o *skillUpdateOptions) check() error {
 		return usagef("--force and --dry-run exclude each other: --force compares nothing")
 	case o.force && o.etag != "":
 		return usagef("--force and --etag exclude each other: --force replaces whatever stands there")
+	case o.dryRun && o.p.global.output == formatCSV:
+		return usagef("a difference has no CSV: leave -o out, or say -o json")
 	case o.dryRun && o.wait:
 		return usagef("--dry-run and --wait exclude each other: --dry-run changes nothing")
 	}
@@ -206,10 +208,16 @@ func (o *skillUpdateOptions) compare(ctx context.Context, api *client.Client, m 
 	}
 	if text == "" {
 		err := o.p.say("No changes: the manifest of skill %s at stage %s is that of %s.", o.skill, o.stage, fileName(o.file))
+		if o.p.global.output == formatJSON {
+			err = o.printCompared(text)
+		}
 		if err == nil {
 			o.noteFailed(ctx, api)
 		}
 		return true, err
+	}
+	if o.dryRun && o.p.global.output == formatJSON {
+		return true, cmp.Or(o.printCompared(text), error(&codeError{code: exitDifference}))
 	}
 	if o.dryRun {
 		_, err = io.WriteString(o.p.stdout, o.p.paintDiff(o.p.stdout, text))
@@ -223,6 +231,19 @@ func (o *skillUpdateOptions) compare(ctx context.Context, api *client.Client, m 
 		o.p.note("The API gave no entity tag: a change that somebody makes meanwhile will be overwritten.")
 	}
 	return false, nil
+}
+
+// printCompared is what was compared, for programs.
+func (o *skillUpdateOptions) printCompared(text string) error {
+	enc := json.NewEncoder(o.p.stdout)
+	enc.SetEscapeHTML(false)
+	return wrote(enc.Encode(struct {
+		SkillID string `json:"skill_id"`
+		Stage   string `json:"stage"`
+		ETag    string `json:"etag"`
+		Changed bool   `json:"changed"`
+		Diff    string `json:"diff"`
+	}{o.skill, o.stage, o.etag, text != "", text}))
 }
 
 // noteFailed says what to do where nothing is to change and the last update failed all
@@ -247,57 +268,4 @@ func (o *skillUpdateOptions) explain(err error) error {
 
 func (o *skillUpdateOptions) staleMend() string {
 	return fmt.Sprintf("nothing was changed. Get it (fleetctl skill get %s --account %s --stage %s), make your change in that, and update again", o.skill, o.account, o.stage)
-}
-
-// manifestDiff is what changes between two manifests, as a unified diff of their
-// canonical JSON; empty: they say the same.
-func manifestDiff(old, changed json.RawMessage, oldName, newName string) (string, error) {
-	before, err := canonical(old)
-	if err != nil {
-		return "", err
-	}
-	after, err := canonical(changed)
-	if err != nil {
-		return "", err
-	}
-	text := string(diff.Diff(oldName, before, newName, after))
-	_, text, _ = strings.Cut(text, "\n") // "diff OLD NEW" says what the next two lines do
-	return text, nil
-}
-
-// canonical is JSON with its keys in order, a line for each value, and its numbers as
-// they came.
-func canonical(raw json.RawMessage) ([]byte, error) {
-	dec := json.NewDecoder(bytes.NewReader(raw))
-	dec.UseNumber()
-	var v any
-	if err := dec.Decode(&v); err != nil {
-		return nil, fmt.Errorf("compare the manifests: %w", err)
-	}
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	enc.SetIndent("", "  ")
-	if err := enc.Encode(v); err != nil {
-		return nil, fmt.Errorf("compare the manifests: %w", err)
-	}
-	return b.Bytes(), nil
-}
-
-// paintDiff colors a diff, and makes what came from elsewhere safe for a terminal.
-func (p *program) paintDiff(w io.Writer, text string) string {
-	lines := strings.Split(cleanText(text), "\n")
-	for i, line := range lines {
-		color := ""
-		switch {
-		case strings.HasPrefix(line, "+"):
-			color = green
-		case strings.HasPrefix(line, "-"):
-			color = red
-		case strings.HasPrefix(line, "@@"):
-			color = dim
-		}
-		lines[i] = p.paint(w, color, line)
-	}
-	return strings.Join(lines, "\n")
 }

@@ -211,8 +211,8 @@ func readStatus(ctx context.Context, r *remote.Client, skillID string, inTurn bo
 }
 
 var customerAdvice = map[int]string{
-	http.StatusBadRequest: "check the skill ID and the stage; of an account link also the redirect URI, and that the auth code is " +
-		"unused and some minutes old at most",
+	http.StatusBadRequest: "check the skill ID and the stage; of an account link also that the auth code is unused and some minutes old at most, " +
+		"and that the redirect URI and the code verifier are those of its request. A code that was refused may be spent: get another",
 	http.StatusUnauthorized: "the customer may have taken back the consent: set the customer credential anew with `fleetctl account credential set`",
 	http.StatusForbidden: "check that the skill is published, or that the customer may test it, and that the customer credential was granted " +
 		"the scope alexa::skills:account_linking by the skill's own client",

@@ -225,7 +225,7 @@ func TestARefreshThatWasNotAnsweredIsAskedAgain(t *testing.T) {
 	w.account("acme")
 	w.rule(fleet.EventRefreshPreflight, "")
 	var err error = &fleet.Error{Code: fleet.CodeUnavailable, Message: "the API pushes back"}
-	events := NewEvents(w.store, nil, func(context.Context, string, string) (string, error) { return "all is well", err }, w.runner().cfg.Logger)
+	events := NewEvents(w.store, nil, noChecks, func(context.Context, string, string) (string, error) { return "all is well", err }, w.runner().cfg.Logger)
 	key := w.take(1, nowhere)
 
 	var snooze *river.JobSnoozeError

@@ -17,7 +17,6 @@ type Source struct {
 
 	mu      sync.Mutex
 	cur     token
-	age     int // of the credential: Invalidate starts a new one
 	flight  *flight
 	early   time.Time // no early refresh before this: the last one failed
 	failed  error     // what the last refresh failed with, until retryAt
@@ -108,15 +107,6 @@ func (s *Source) Refresh(ctx context.Context, rejected string) (string, error) {
 	return "", &TokenError{Account: s.cfg.Account, Kind: s.cfg.Kind, Status: http.StatusOK, Err: errors.New("it gives the access token that the API refuses once more")}
 }
 
-// Invalidate forgets the token in hand, so that the next call asks the Store: for
-// when the operator has set a new credential.
-func (s *Source) Invalidate() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.cur, s.early, s.failed = token{}, time.Time{}, nil
-	s.age++
-}
-
 // Wait returns when no refresh is under way, or when ctx ends. Whoever stops the
 // process calls it before closing the database: a rotated refresh token that is
 // not saved is lost.
@@ -151,17 +141,16 @@ func (s *Source) start(ctx context.Context, not string) *flight {
 		return f
 	}
 	s.flight = f
-	age := s.age
 	ctx = context.WithoutCancel(ctx)
 	go func() {
 		next, err := s.refresh(ctx, not)
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		f.token, f.err, s.failed = next.access, err, nil
-		switch now := s.cfg.Now(); {
-		case err == nil && age == s.age:
+		if err == nil {
 			s.cur = next
-		case err != nil:
+		} else {
+			now := s.cfg.Now()
 			s.early = now.Add(jitter(5 * time.Second))
 			if _, passing := errors.AsType[*TokenError](err); passing {
 				s.failed, s.retryAt = err, now.Add(jitter(time.Second))

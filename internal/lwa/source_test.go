@@ -219,22 +219,8 @@ func TestARefreshOutlivesItsCaller(t *testing.T) {
 	})
 }
 
-func TestInvalidateAsksTheStore(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		b := setup(t)
-		b.token(t)
-		b.store.set("Atzr|c4nary-9")
-		require.Equal(t, "Atza|1", b.token(t))
-		b.Invalidate()
-		require.Empty(t, b.Current())
-		require.Equal(t, "Atza|2", b.token(t))
-		require.Equal(t, "Atzr|c4nary-9", b.endpoint.forms[1].Get("refresh_token"))
-	})
-}
-
 // The operator sets a credential while the old one is being refreshed: what the
-// old one brings neither overwrites the new nor is used on.
+// old one brings does not overwrite the new.
 func TestARefreshOfAnOldCredentialChangesNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -246,11 +232,9 @@ func TestARefreshOfAnOldCredentialChangesNothing(t *testing.T) {
 		all.Go(func() { _, _ = b.Token(t.Context()) })
 		synctest.Wait()
 		b.store.set("Atzr|c4nary-new")
-		b.Invalidate()
 		close(b.endpoint.hold)
 		all.Wait()
 		require.Equal(t, "Atzr|c4nary-new", b.store.cred.RefreshToken)
 		require.Empty(t, b.store.cred.AccessToken)
-		require.Empty(t, b.Current())
 	})
 }

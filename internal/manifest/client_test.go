@@ -359,7 +359,7 @@ func TestAnAnswerWithoutWhatItIsForIsNoAnswer(t *testing.T) {
 		OpStatus: {
 			``, `null`, `[]`, `{"manifest":[]}`, `{"manifest":{}}`, `{"manifest":{"lastUpdateRequest":{}}}`, `{"manifest":{"lastUpdateRequest":{"status":"A B"}}}`,
 			`{"manifest":{"lastUpdateRequest":{"status":"` + strings.Repeat("X", 65) + `"}}}`, `{"interactionModel":{"en-US":null}}`,
-			`{"interactionModel":{"en-US":{"version":"1"}}}`, `{"manifest":{"lastUpdateRequest":{"status":7}}}`,
+			`{"manifest":{"eTag":""}}`, `{"hostedSkillDeployment":{"lastUpdateRequest":{"status":"A B"}}}`, `{"manifest":{"lastUpdateRequest":{"status":7}}}`,
 		},
 		OpList: {
 			``, `{}`, `null`, `{"skills":null}`, `{"skills":[{}]}`, `{"skills":[null]}`, `{"skills":[{"skillId":"a b"}]}`,

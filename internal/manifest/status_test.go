@@ -65,6 +65,9 @@ func TestTheReferencesOtherPlaces(t *testing.T) {
 			Manifest:         &ResourceStatus{ETag: "t"},
 			InteractionModel: map[string]ResourceStatus{"en-US": {ETag: "u", Version: "2", Update: Update{Warnings: []Message{{}}}}},
 		},
+		`{"manifest":{"lastUpdateRequest":{"status":"SUCCEEDED"}},"hostedSkillDeployment":{},"hostedSkillProvisioning":{"lastUpdateRequest":{"errors":[]}}}`: {
+			Manifest: &ResourceStatus{Update: Update{State: StateSucceeded}}, HostedDeployment: &ResourceStatus{}, HostedProvisioning: &ResourceStatus{},
+		},
 		`{"interactionModel":{}}`:                   {InteractionModel: nil},
 		`{"interactionModel":null,"manifest":null}`: {},
 		`{}`: {},

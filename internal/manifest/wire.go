@@ -150,8 +150,13 @@ func (a *statusAnswer) UnmarshalJSON(b []byte) error {
 	return json.Unmarshal(out.Model, &a.InteractionModel) //nolint:wrapcheck // encoding/json's own, to it.
 }
 
-// Check reports a status that says nothing, or what no status is.
+// Check reports a manifest of which nothing is said, or what no status is. Of the other
+// resources, and of the last update of a manifest that has an entity tag, the official
+// description requires nothing: one of them must not hide what the others say.
 func (a *statusAnswer) Check() error {
+	if m := a.Manifest; m != nil && m.last().Status == "" && m.ETag == "" {
+		return errors.New("manifest has neither a status nor an entity tag")
+	}
 	all := map[string]*resourceWire{"manifest": a.Manifest, "hostedSkillDeployment": a.Deployment, "hostedSkillProvisioning": a.provisioning()}
 	for locale, r := range a.InteractionModel {
 		if r == nil {
@@ -169,16 +174,11 @@ func (a *statusAnswer) Check() error {
 	return nil
 }
 
-// check reports a resource that says nothing. Its last update may be absent where it has
-// an entity tag: the official description has both as optional.
 func (r *resourceWire) check(name string) error {
 	if r == nil {
 		return nil
 	}
 	last := r.last()
-	if last.Status == "" && r.ETag == "" {
-		return fmt.Errorf("%s has neither a status nor an entity tag", name)
-	}
 	words := []string{last.Status}
 	for _, s := range last.BuildDetails.Steps {
 		words = append(words, s.Status, s.Name)

@@ -5,38 +5,33 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
+	"slices"
 	"strconv"
 	"time"
+
+	"fleetd/internal/fleet"
 )
 
 // EventName is the kind of an event, as the notifications spell it.
 type EventName string
 
-// The events that are documented (facts 8).
+// The events that are documented (facts 8): those of fleet.EventNames.
 const (
-	EventManifestUpdate         EventName = "AlexaDevelopmentEvent.ManifestUpdate"
-	EventSkillCertification     EventName = "AlexaDevelopmentEvent.SkillCertification"
-	EventSkillPublish           EventName = "AlexaDevelopmentEvent.SkillPublish"
-	EventInteractionModelUpdate EventName = "AlexaDevelopmentEvent.InteractionModelUpdate"
-	EventSkillReviewPublish     EventName = "AlexaCustomerFeedbackEvent.SkillReviewPublish"
+	EventManifestUpdate         EventName = fleet.EventManifestUpdate
+	EventSkillCertification     EventName = fleet.EventSkillCertification
+	EventSkillPublish           EventName = fleet.EventSkillPublish
+	EventInteractionModelUpdate EventName = fleet.EventInteractionModelUpdate
+	EventSkillReviewPublish     EventName = fleet.EventSkillReviewPublish
 )
-
-// EventNames lists every event that is documented.
-func EventNames() []EventName {
-	return []EventName{EventManifestUpdate, EventSkillCertification, EventSkillPublish, EventInteractionModelUpdate, EventSkillReviewPublish}
-}
 
 // EventStatus is how what an event tells of came out, as it came.
 type EventStatus string
 
 // The statuses that are documented. A review has none.
 const (
-	EventSucceeded EventStatus = "SUCCEEDED"
-	EventFailed    EventStatus = "FAILED"
+	EventSucceeded EventStatus = fleet.EventSucceeded
+	EventFailed    EventStatus = fleet.EventFailed
 )
-
-// EventStatuses lists every status that is documented.
-func EventStatuses() []EventStatus { return []EventStatus{EventSucceeded, EventFailed} }
 
 // Event is what one notification tells. All but Raw is as it came where that is
 // printable, else escaped as Go does, and capped: an escaped or capped name is none
@@ -73,11 +68,7 @@ func (e Event) Empty() bool { return string(e.Raw) == "{}" }
 
 // Known reports whether the event is one that is documented.
 func (e Event) Known() bool {
-	switch e.Name {
-	case EventManifestUpdate, EventSkillCertification, EventSkillPublish, EventInteractionModelUpdate, EventSkillReviewPublish:
-		return true
-	}
-	return false
+	return slices.Contains(fleet.EventNames(), string(e.Name))
 }
 
 // Key names what happened: two notifications of the same event have the same key,

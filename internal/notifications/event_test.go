@@ -45,7 +45,7 @@ func TestParseEvent(t *testing.T) {
 	t.Parallel()
 	at := time.Date(2026, 11, 22, 5, 8, 13, 0, time.UTC)
 	for _, name := range []EventName{EventManifestUpdate, EventSkillCertification, EventSkillPublish} {
-		for _, status := range EventStatuses() {
+		for _, status := range []EventStatus{EventSucceeded, EventFailed} {
 			t.Run(string(name)+" "+string(status), func(t *testing.T) {
 				t.Parallel()
 				e := parsed(t, development(name, status, "r-1"))

@@ -48,15 +48,6 @@ const (
 	hookFailed       = "failed" // fleetd or its database could not
 )
 
-// HookResults lists every value of the result label of fleet_hook_messages_total.
-func HookResults() []string {
-	out := []string{hookAccepted, hookDuplicate, hookSubscription, hookReplayed, hookRawSecret, hookBusy, hookFailed}
-	for _, reason := range sns.Reasons() {
-		out = append(out, string(reason))
-	}
-	return out
-}
-
 // hooks receives what SNS delivers.
 type hooks struct {
 	store    HookStore

@@ -122,6 +122,25 @@ func (s *server) preflight(ctx context.Context, g gate, queries ...preflight.Que
 	return reports, nil
 }
 
+// withFailed adds to a conflict that leaves no plan to show the checks that failed: whoever
+// mends the one thing must know of the other.
+func (s *server) withFailed(ctx context.Context, err error, q preflight.Query) error {
+	known := new(fleet.Error)
+	if !errors.As(err, &known) || known.Code != fleet.CodeConflict {
+		return err
+	}
+	reports, checkErr := s.cfg.Preflights.Preflight(ctx, q)
+	if checkErr != nil || len(reports[0].Failed()) == 0 {
+		return err
+	}
+	both := *known
+	both.Message += "; besides, the skill fails its checks"
+	for _, c := range reports[0].Failed() {
+		both.Details = append(both.Details, fleet.Detail{Location: string(c.Name), Message: c.Message})
+	}
+	return &both
+}
+
 // resumeBody is the body of resumeRollout.
 type resumeBody struct {
 	Reason string `json:"reason,omitempty" maxLength:"1000" doc:"Why, for the log."`

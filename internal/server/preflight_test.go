@@ -102,6 +102,22 @@ func TestWhatIsPreparedIsCheckedWhenItBegins(t *testing.T) {
 	require.Equal(t, asked, f.asked.Load(), "it runs: there is nothing to check")
 }
 
+// Where there is no plan to show, for another rollout has the homes, what fails is told too.
+func TestARefusedPlanSaysWhatFails(t *testing.T) {
+	t.Parallel()
+	f := withHomes(t)
+	change := func(skill string) string {
+		return `{"account": "acme", "action": "enable", "skill_id": "` + skill + `", "selector": "all", "paused": true}`
+	}
+	for skill, failed := range map[string]bool{hidden: true, "amzn1.ask.skill.sound": false} {
+		made := rollout(t, f.must(t, http.StatusCreated, "operator", "/rollouts", change(skill)))
+		problem := f.must(t, http.StatusConflict, "viewer", "/rollouts/plan", change(skill))
+		require.Contains(t, problem, made.ID+" (paused) has 2 of these units")
+		require.Equal(t, failed, strings.Contains(problem, "besides, the skill fails its checks"), problem)
+		require.Equal(t, failed, strings.Contains(problem, `"location":"publication"`), problem)
+	}
+}
+
 // Where nothing can be asked, what is prepared begins.
 func TestWhatCannotBeCheckedBegins(t *testing.T) {
 	t.Parallel()

@@ -155,7 +155,7 @@ func (s *server) planRollout(ctx context.Context, in *struct{ JSON RolloutBody }
 	}
 	plan, err := s.cfg.Rollouts.PlanRollout(ctx, p)
 	if err != nil {
-		return nil, err
+		return nil, s.withFailed(ctx, err, preflight.Query{Account: p.Account, Action: p.Action, SkillID: p.SkillID, Stage: p.Stage, Why: preflight.WhyPlan})
 	}
 	return s.planned(ctx, plan, preflight.WhyPlan)
 }

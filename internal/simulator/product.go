@@ -200,7 +200,7 @@ func publicationOf(stage fleet.Stage) Publication {
 // adopt makes a product of a skill that only homes knew, with a development stage.
 func (s *Simulator) adopt(k *skill, vendor string, now time.Duration) {
 	s.produce(k, vendor)
-	m := placeholder(k.id)
+	m := placeholder(k)
 	s.edit(k, fleet.StageDevelopment, m, now)
 	k.product.build = build{stage: fleet.StageDevelopment, status: buildSucceeded, manifest: m}
 }
@@ -213,16 +213,21 @@ func (s *Simulator) publish(k *skill, now time.Duration) {
 	p.editions[fleet.StageLive].status = PublicationPublished
 }
 
-// placeholder is the manifest of a skill that nobody made one for.
-func placeholder(skillID string) manifest {
+// placeholder is the manifest of a skill that nobody made one for: a smart home skill
+// where it links accounts, for those do.
+func placeholder(k *skill) manifest {
+	api := "custom"
+	if k.linking {
+		api = "smartHome"
+	}
 	text, err := json.Marshal(map[string]any{
-		"manifestVersion": "1.0", "apis": map[string]any{"smartHome": map[string]any{}},
+		"manifestVersion": "1.0", "apis": map[string]any{api: map[string]any{}},
 		"publishingInformation": map[string]any{
-			"isAvailableWorldwide": true, "locales": map[string]any{"en-US": map[string]string{"name": skillID}},
+			"isAvailableWorldwide": true, "locales": map[string]any{"en-US": map[string]string{"name": k.id}},
 		},
 	})
 	if err != nil { // It is made of strings.
 		panic(err)
 	}
-	return manifest{text: text, names: map[string]string{"en-US": skillID}, apis: []string{"smartHome"}}
+	return manifest{text: text, names: map[string]string{"en-US": k.id}, apis: []string{api}}
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"fleetd/internal/fleet"
 	"fleetd/internal/simulator"
 )
 
@@ -20,6 +21,12 @@ type subscriptionPage struct {
 type subscriptionItem struct {
 	Name, SubscriptionID, SubscriberID, VendorID string
 	Events                                       []string
+}
+
+// The stand-in has a list of its own: it sends every event that fleetd knows, and no other.
+func TestEventsAreThoseThatFleetdKnows(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, fleet.EventNames(), simulator.EventNames())
 }
 
 func TestCreateSubscription(t *testing.T) {
