@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -24,6 +25,9 @@ const (
 	// eventGivesUp how old an event is when nobody asks any more.
 	eventAsksAgain = 15 * time.Second
 	eventGivesUp   = 6 * time.Hour
+	// eventLags is how long the API may tell of the time before an event: a rollout that
+	// its checks keep from beginning is checked again for as long.
+	eventLags = 10 * time.Minute
 	// eventWorkers is how many events a process works on at once.
 	eventWorkers = 4
 )
@@ -86,15 +90,19 @@ func (w *Events) Work(ctx context.Context, job *river.Job[EventArgs]) error {
 	for _, action := range work.Actions {
 		found, err := w.find(ctx, work, action)
 		if err != nil && work.Now.Sub(work.ReceivedAt) < eventGivesUp {
-			w.logger.LogAttrs(ctx, slog.LevelWarn, "action of an event put off", slog.String("event", work.Key),
-				slog.String("action", string(action.Action)), slog.Any("error", err))
 			later = true
+			errs = append(errs, w.putOff(ctx, work, action, err))
 			continue
 		}
 		if err != nil {
 			found = store.EventFinding{State: fleet.ActionFailed, Message: fmt.Sprintf("given up after %v: %s", eventGivesUp, message(err))}
 		}
 		acted, err := w.act(ctx, work, action, found)
+		if lag := new(lagError); errors.As(err, &lag) {
+			later = true
+			errs = append(errs, w.putOff(ctx, work, action, err))
+			continue
+		}
 		if err != nil {
 			errs = append(errs, err)
 			continue
@@ -111,8 +119,28 @@ func (w *Events) Work(ctx context.Context, job *river.Job[EventArgs]) error {
 	return nil
 }
 
+// putOff says on an action why it waits.
+func (w *Events) putOff(ctx context.Context, work store.EventWork, action store.EventPlanned, err error) error {
+	w.logger.LogAttrs(ctx, slog.LevelWarn, "action of an event put off", slog.String("event", work.Key),
+		slog.String("action", string(action.Action)), slog.Any("error", err))
+	return w.store.NoteEventAction(ctx, work.ID, action.Seq, "asked again in a moment: "+message(err))
+}
+
+// lagError is what a rollout failed its checks by so soon after the event that the API
+// may not know of it yet.
+type lagError struct{ failed []preflight.Check }
+
+// Error says what failed.
+func (e *lagError) Error() string {
+	text := make([]string, len(e.failed))
+	for i, c := range e.failed {
+		text[i] = fmt.Sprintf("%s: %s", c.Name, c.Message)
+	}
+	return "it failed its checks: " + strings.Join(text, "; ")
+}
+
 // act does an action. A rollout that never began is checked first, outside of the
-// transaction that decides whether it begins.
+// transaction that decides whether it begins. A *lagError means that nothing was done yet.
 func (w *Events) act(ctx context.Context, work store.EventWork, action store.EventPlanned, found store.EventFinding) (store.EventActed, error) {
 	acted, err := w.store.ActOnEvent(ctx, work.ID, action.Seq, found)
 	unchecked := new(store.UncheckedError)
@@ -123,6 +151,9 @@ func (w *Events) act(ctx context.Context, work store.EventWork, action store.Eve
 	reports, err := w.checks(ctx, unchecked.Query)
 	if err != nil {
 		return acted, fmt.Errorf("check what event %s is to begin: %w", work.Key, err)
+	}
+	if failed := reports[0].Failed(); len(failed) > 0 && work.Now.Sub(work.ReceivedAt) < eventLags {
+		return acted, &lagError{failed}
 	}
 	found.Preflight = &reports[0]
 	return w.store.ActOnEvent(ctx, work.ID, action.Seq, found)

@@ -184,6 +184,12 @@ func TestWhatARuleBeginsIsCheckedFirst(t *testing.T) {
 	answer = func() ([]preflight.Report, error) {
 		return []preflight.Report{{SkillID: skill, Checks: []preflight.Check{{Name: preflight.StageExists, Result: preflight.Fail, Message: "no stage live"}}}}, nil
 	}
+	var snooze *river.JobSnoozeError
+	require.ErrorAs(t, w.work(events, away), &snooze, "the API may not know of the event yet")
+	require.Equal(t, fleet.ActionPlanned, w.event(away).Actions[0].State)
+	require.Equal(t, "asked again in a moment: it failed its checks: stage_exists: no stage live", w.event(away).Actions[0].Message)
+	require.Equal(t, fleet.RolloutPaused, w.rollout(rollout).State)
+	w.exec("UPDATE events SET received_at = received_at - interval '11 minutes'")
 	require.NoError(t, w.work(events, away))
 	require.Equal(t, fleet.ActionRefused, w.event(away).Actions[0].State)
 	require.Contains(t, w.event(away).Actions[0].Message, "stage_exists: no stage live")

@@ -40,6 +40,25 @@ func (q *Queries) EventActionEnd(ctx context.Context, arg EventActionEndParams) 
 	return ended_at, err
 }
 
+const eventActionNote = `-- name: EventActionNote :exec
+UPDATE event_actions
+SET message = $1
+WHERE event_id = $2
+    AND seq = $3
+    AND state = 'planned'
+`
+
+type EventActionNoteParams struct {
+	Message string
+	EventID int64
+	Seq     int32
+}
+
+func (q *Queries) EventActionNote(ctx context.Context, arg EventActionNoteParams) error {
+	_, err := q.db.Exec(ctx, eventActionNote, arg.Message, arg.EventID, arg.Seq)
+	return err
+}
+
 const eventActionsLeft = `-- name: EventActionsLeft :one
 SELECT count(*)
 FROM event_actions

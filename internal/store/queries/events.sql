@@ -276,6 +276,13 @@ WHERE event_id = @event_id
     AND seq = @seq
 RETURNING ended_at;
 
+-- name: EventActionNote :exec
+UPDATE event_actions
+SET message = @message
+WHERE event_id = @event_id
+    AND seq = @seq
+    AND state = 'planned';
+
 -- name: EventActionsLeft :one
 SELECT count(*)
 FROM event_actions
