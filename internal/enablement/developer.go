@@ -38,7 +38,8 @@ type Developer struct{ remote *remote.Client }
 func NewDeveloper(c *remote.Client) *Developer { return &Developer{remote: c} }
 
 // Enable enables a stage of a skill for its owner. Where another stage is enabled, the
-// API disables that one first. An error whose MaybeSent is true leaves open whether it
+// API disables that one first. Only 200 and 204 say that it was done: 202 says that it was
+// taken on, and leaves it in doubt as any other 2xx does. An error whose MaybeSent is true leaves open whether it
 // was done: ask Status.
 func (d *Developer) Enable(ctx context.Context, skillID string, stage fleet.Stage) error {
 	return d.call(ctx, OpEnable, http.MethodPut, skillID, stage)
@@ -50,10 +51,10 @@ func (d *Developer) Disable(ctx context.Context, skillID string, stage fleet.Sta
 	return d.call(ctx, OpDisable, http.MethodDelete, skillID, stage)
 }
 
-// Status reports whether a stage of a skill is enabled for its owner: 204 is yes, and
-// 404 is no, which says as little of why as the API does: the skill, the stage or the
+// Status reports whether a stage of a skill is enabled for its owner: 204 (or 200) is yes,
+// and 404 is no, which says as little of why as the API does: the skill, the stage or the
 // enablement may be missing. A 404 that comes as an HTML page did not come from the API
-// and is a temporary error.
+// and is a temporary error, as is any other 2xx, which says neither.
 func (d *Developer) Status(ctx context.Context, skillID string, stage fleet.Stage) (bool, error) {
 	err := d.call(ctx, OpStatus, http.MethodGet, skillID, stage)
 	if err == nil {
@@ -83,12 +84,19 @@ func (d *Developer) call(ctx context.Context, operation, method, skillID string,
 		return err
 	}
 	var ignored json.RawMessage
-	_, err := d.remote.Do(ctx, remote.Request{
+	req := remote.Request{
 		API: API, Operation: operation, Method: method, OptionalBody: true, Advice: developerAdvice,
 		Look: "fleetctl skill enablement " + skillID + " --stage " + string(stage),
 		Path: "/v1/skills/" + url.PathEscape(skillID) + "/stages/" + url.PathEscape(string(stage)) + "/enablement",
-	}, &ignored)
-	return err
+	}
+	meta, err := d.remote.Do(ctx, req, &ignored)
+	switch {
+	case err != nil:
+		return err
+	case meta.Status == http.StatusOK, meta.Status == http.StatusNoContent:
+		return nil
+	}
+	return d.remote.Unreadable(req, meta, fmt.Errorf("%w: only 200 and 204 say how it stands", remote.ErrUnreadable))
 }
 
 func checkStage(stage fleet.Stage) error {

@@ -38,7 +38,6 @@ func TestDeveloperEveryStatusOfTheReference(t *testing.T) {
 		{status: 204, ok: true},
 		{status: 200, ok: true},
 		{status: 200, body: `{}`, ok: true},
-		{status: 202, ok: true},
 		{status: 400, body: refused, says: "code incorrectEndpoint, request ID req-1); check the skill ID and the stage"},
 		{status: 401, body: refused, says: "fleetctl account check acme"},
 		{status: 403, body: refused, says: "alexa::ask:skills:readwrite"},
@@ -71,6 +70,31 @@ func TestDeveloperEveryStatusOfTheReference(t *testing.T) {
 				require.Equal(t, tt.inDoubt && name != OpStatus, e.MaybeSent())
 				require.Contains(t, e.Error(), tt.says)
 				require.NotContains(t, e.Error(), "Incorrect endpoint for customer")
+			})
+		}
+	}
+}
+
+// No other good status proves anything: 202 least of all, which says that it is yet to be done.
+func TestDeveloperTakesNoOtherGoodStatusForDone(t *testing.T) {
+	t.Parallel()
+	for _, status := range []int{201, 202, 203, 205, 206, 299} {
+		for name := range operations(nil) {
+			t.Run(name+" "+strconv.Itoa(status), func(t *testing.T) {
+				t.Parallel()
+				n := &network{serves: map[string]http.HandlerFunc{home: always(status, "")}}
+				done, err := operations(developer(t, n))[name](t.Context())
+				e := asRemote(t, err)
+				require.False(t, name == OpStatus && done)
+				require.ErrorIs(t, e, remote.ErrUnreadable)
+				require.Equal(t, status, e.Status)
+				require.Equal(t, "req-1", e.RequestID)
+				require.True(t, e.Temporary())
+				require.Equal(t, name != OpStatus, e.MaybeSent())
+				if name != OpStatus {
+					require.Contains(t, e.Error(), "fleetctl skill enablement "+skill+" --stage live")
+				}
+				require.Len(t, n.log(), 1)
 			})
 		}
 	}
