@@ -182,14 +182,19 @@ func (c *Customer) remember(ctx context.Context, was, endpoint string) {
 // send does one call at one endpoint.
 type send func(ctx context.Context, r *remote.Client) (Result, error)
 
+// at does one call at an endpoint, which its error names.
 func (c *Customer) at(ctx context.Context, endpoint string, do send) (Result, error) {
 	client, err := c.cfg.Connect(endpoint)
 	if err != nil {
 		return Result{}, err
 	}
 	r, err := do(ctx, client)
-	if err == nil {
+	var e *remote.Error
+	switch {
+	case err == nil:
 		r.Endpoint = endpoint
+	case errors.As(err, &e):
+		_, e.Endpoint, _ = strings.Cut(endpoint, "://")
 	}
 	return r, err
 }

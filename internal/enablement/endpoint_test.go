@@ -126,6 +126,7 @@ func TestWritesAmongSeveralEndpoints(t *testing.T) {
 		writes       []string
 		at           string // empty: an error
 		status       int    // of the error
+		from         string // the endpoint that the error names; empty: all of them
 		inDoubt      bool
 	}{
 		"the first loses answers":             {home: gone, eu: own, fe: stranger, writes: []string{eu}, at: eu},
@@ -134,16 +135,16 @@ func TestWritesAmongSeveralEndpoints(t *testing.T) {
 		"never enabled, and one is gone":      {home: gone, eu: unheard, fe: stranger, writes: []string{eu}, at: eu},
 		"never enabled, and all say 404":      {home: missing, eu: missing, fe: unheard, writes: []string{home, eu, fe}, at: fe},
 		"one refuses to be read":              {home: refusing, eu: own, fe: stranger, writes: []string{eu}, at: eu},
-		"in doubt at its own":                 {home: stranger, eu: inDoubt, fe: own, writes: []string{eu}, status: 500, inDoubt: true},
-		"in doubt where it is not known":      {home: inDoubtNew, eu: unheard, fe: unheard, writes: []string{home}, inDoubt: true},
-		"in doubt after one that is not it":   {home: missing, eu: inDoubtNew, fe: unheard, writes: []string{home, eu}, inDoubt: true},
-		"in doubt as the answer is a 500":     {home: answers(500), eu: unheard, fe: unheard, writes: []string{home}, status: 500, inDoubt: true},
-		"in doubt as the answer is a 503":     {home: answers(503), eu: unheard, fe: unheard, writes: []string{home}, status: 503, inDoubt: true},
-		"in doubt as the answer is a 408":     {home: answers(408), eu: unheard, fe: unheard, writes: []string{home}, status: 408, inDoubt: true},
-		"in doubt as the answer is a page":    {home: region{unheard.read, always(201, "<html>")}, eu: unheard, fe: unheard, writes: []string{home}, status: 201, inDoubt: true},
+		"in doubt at its own":                 {home: stranger, eu: inDoubt, fe: own, writes: []string{eu}, status: 500, from: eu, inDoubt: true},
+		"in doubt where it is not known":      {home: inDoubtNew, eu: unheard, fe: unheard, writes: []string{home}, from: home, inDoubt: true},
+		"in doubt after one that is not it":   {home: missing, eu: inDoubtNew, fe: unheard, writes: []string{home, eu}, from: eu, inDoubt: true},
+		"in doubt as the answer is a 500":     {home: answers(500), eu: unheard, fe: unheard, writes: []string{home}, status: 500, from: home, inDoubt: true},
+		"in doubt as the answer is a 503":     {home: answers(503), eu: unheard, fe: unheard, writes: []string{home}, status: 503, from: home, inDoubt: true},
+		"in doubt as the answer is a 408":     {home: answers(408), eu: unheard, fe: unheard, writes: []string{home}, status: 408, from: home, inDoubt: true},
+		"in doubt as the answer is a page":    {home: region{unheard.read, always(201, "<html>")}, eu: unheard, fe: unheard, writes: []string{home}, status: 201, from: home, inDoubt: true},
 		"all are strangers":                   {home: stranger, eu: stranger, fe: stranger, status: 400},
-		"one is gone, the rest are strangers": {home: stranger, eu: gone, fe: stranger},
-		"one refuses, the rest are strangers": {home: stranger, eu: refusing, fe: stranger, status: 403},
+		"one is gone, the rest are strangers": {home: stranger, eu: gone, fe: stranger, from: eu},
+		"one refuses, the rest are strangers": {home: stranger, eu: refusing, fe: stranger, status: 403, from: eu},
 		"404 at all, and no writes are taken": {home: missing, eu: missing, fe: missing, writes: []string{home, eu, fe}, status: 400},
 	}
 	for name, tt := range tests {
@@ -162,6 +163,7 @@ func TestWritesAmongSeveralEndpoints(t *testing.T) {
 			e := asRemote(t, err)
 			require.Equal(t, tt.status, e.Status)
 			require.Equal(t, tt.inDoubt, e.MaybeSent())
+			requireFrom(t, tt.from, err)
 			var none *EndpointError
 			require.Equal(t, tt.status == 400, errors.As(err, &none))
 			if none != nil {
@@ -171,20 +173,29 @@ func TestWritesAmongSeveralEndpoints(t *testing.T) {
 	}
 }
 
+// requireFrom sees that an error names the host that it came from.
+func requireFrom(t *testing.T, endpoint string, err error) {
+	t.Helper()
+	if endpoint != "" {
+		require.Contains(t, err.Error(), " at "+strings.TrimPrefix(endpoint, "https://")+": ")
+	}
+}
+
 func TestReadsAmongSeveralEndpoints(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
 		home, eu, fe region
 		want         fleet.Status // empty: an error
 		remembered   string
-		status       int // of the error
+		status       int    // of the error
+		from         string // the endpoint that it names
 	}{
 		"known to one":                  {home: gone, eu: missing, fe: own, want: fleet.StatusEnabled, remembered: fe},
 		"no association is known":       {home: stranger, eu: region{always(200, enablement("NO_ASSOCIATION", "")), nil}, fe: stranger, want: fleet.StatusAbsent, remembered: eu},
 		"absent at the only one left":   {home: stranger, eu: missing, fe: stranger, want: fleet.StatusAbsent, remembered: eu},
 		"absent at several":             {home: missing, eu: missing, fe: stranger, want: fleet.StatusAbsent},
-		"absent where it can be seen":   {home: missing, eu: gone, fe: stranger},
-		"absent at one, refused by one": {home: missing, eu: refusing, fe: stranger, status: 403},
+		"absent where it can be seen":   {home: missing, eu: gone, fe: stranger, from: eu},
+		"absent at one, refused by one": {home: missing, eu: refusing, fe: stranger, status: 403, from: eu},
 		"all are strangers":             {home: stranger, eu: stranger, fe: stranger, status: 400},
 	}
 	for name, tt := range tests {
@@ -197,6 +208,7 @@ func TestReadsAmongSeveralEndpoints(t *testing.T) {
 			require.Empty(t, n.writes())
 			if tt.want == "" {
 				require.Equal(t, tt.status, asRemote(t, err).Status)
+				requireFrom(t, tt.from, err)
 				return
 			}
 			require.NoError(t, err)

@@ -27,6 +27,7 @@ type Error struct {
 	Account   string // the fleetd account
 	API       string // "residential"
 	Operation string // "enable"
+	Endpoint  string // where the call went, of an API that has several; empty elsewhere
 	Status    int    // the HTTP status, 0 where no answer came
 	RequestID string // X-Amzn-RequestId, which Amazon asks for in support
 	Type      string // the body's type, or the X-Amzn-ErrorType header
@@ -65,6 +66,9 @@ func (e *Error) Error() string {
 	b.WriteString(e.API)
 	b.WriteByte(' ')
 	b.WriteString(e.Operation)
+	if e.Endpoint != "" {
+		b.WriteString(" at " + e.Endpoint)
+	}
 	if e.Status != 0 {
 		fmt.Fprintf(&b, ": the API answered %d", e.Status)
 		if text := http.StatusText(e.Status); text != "" {
