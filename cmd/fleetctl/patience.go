@@ -13,8 +13,11 @@ import (
 // said of it.
 const slowAfter = 2 * time.Second
 
-// asksAmazon matches the calls that fleetd answers with what it asks of Amazon meanwhile.
-var asksAmazon = regexp.MustCompile(`/api/v1/(accounts/[^/]+/(check|skills|customer|subscribers|subscriptions)(/|$)|rollouts(/plan)?$)`)
+// asksAmazon matches the calls that fleetd answers with what it asks of Amazon meanwhile:
+// by method and path. Those of rollouts and repairs make the checks of their skill.
+var asksAmazon = regexp.MustCompile(`^(` +
+	`[A-Z]+ \S*/api/v1/accounts/[^/]+/(check|skills|customer|subscribers|subscriptions)(/|$)|` +
+	`POST \S*/api/v1/(rollouts(/plan|/[^/]+/(resume|rollback(/plan)?))?|drift/repair)$)`)
 
 // patience says on stderr, once, that such a call takes long. Why it does, only fleetd
 // knows: fleetctl does not claim to.
@@ -32,7 +35,7 @@ func (p *program) patience() *patience {
 
 // RoundTrip passes a call on. It returns when nothing is written to stderr any more.
 func (t *patience) RoundTrip(r *http.Request) (*http.Response, error) {
-	if wait := r.URL.Query().Get("wait"); !asksAmazon.MatchString(r.URL.Path) || wait != "" && wait != "0" {
+	if wait := r.URL.Query().Get("wait"); !asksAmazon.MatchString(r.Method+" "+r.URL.Path) || wait != "" && wait != "0" {
 		return t.next.RoundTrip(r)
 	}
 	var told sync.WaitGroup

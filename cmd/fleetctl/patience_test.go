@@ -46,22 +46,29 @@ func TestACallThatTakesLongIsSaidToOnce(t *testing.T) {
 
 func TestWhatIsSaidToTakeLong(t *testing.T) {
 	t.Parallel()
-	for path, want := range map[string]bool{
-		"/api/v1/accounts/acme/skills":                    true,
-		"/api/v1/accounts/acme/skills/s/status":           true,
-		"/api/v1/accounts/acme/skills/s/status?wait=0":    true,
-		"/api/v1/accounts/acme/skills/s/status?wait=20":   false,
-		"/api/v1/accounts/acme/check":                     true,
-		"/api/v1/accounts/acme/customer/endpoint":         true,
-		"/api/v1/accounts/acme/subscriptions/n1":          true,
-		"/api/v1/rollouts/plan":                           true,
-		"/api/v1/rollouts":                                true,
-		"/api/v1/rollouts/ro-1":                           false,
-		"/api/v1/accounts/acme":                           false,
-		"/api/v1/accounts/acme/credentials":               false,
-		"/api/v1/units/import":                            false,
-		"/api/v1/accounts/check/credentials":              false,
-		"/prefix/api/v1/accounts/acme/skills?skill_id=s1": true,
+	for call, want := range map[string]bool{
+		"GET /api/v1/accounts/acme/skills":                    true,
+		"GET /api/v1/accounts/acme/skills/s/status":           true,
+		"GET /api/v1/accounts/acme/skills/s/status?wait=0":    true,
+		"GET /api/v1/accounts/acme/skills/s/status?wait=20":   false,
+		"POST /api/v1/accounts/acme/check":                    true,
+		"GET /api/v1/accounts/acme/customer/endpoint":         true,
+		"GET /api/v1/accounts/acme/subscriptions/n1":          true,
+		"POST /api/v1/rollouts/plan":                          true,
+		"POST /api/v1/rollouts":                               true,
+		"GET /api/v1/rollouts/ro-1":                           false,
+		"GET /api/v1/accounts/acme":                           false,
+		"GET /api/v1/accounts/acme/credentials":               false,
+		"POST /api/v1/units/import":                           false,
+		"GET /api/v1/accounts/check/credentials":              false,
+		"POST /api/v1/rollouts/ro-1/resume":                   true,
+		"POST /api/v1/rollouts/ro-1/rollback":                 true,
+		"POST /api/v1/rollouts/ro-1/rollback/plan":            true,
+		"POST /api/v1/rollouts/ro-1/pause":                    false,
+		"POST /api/v1/drift/repair":                           true,
+		"GET /api/v1/rollouts":                                false,
+		"GET /api/v1/drift":                                   false,
+		"GET /prefix/api/v1/accounts/acme/skills?skill_id=s1": true,
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			c := newConsole(t, nil)
@@ -72,7 +79,8 @@ func TestWhatIsSaidToTakeLong(t *testing.T) {
 				return &http.Response{StatusCode: http.StatusNoContent, Body: http.NoBody}, nil
 			})
 			for _, says := range []string{"", stillWaiting, stillWaiting} { // once
-				r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://x.example"+path, http.NoBody)
+				method, path, _ := strings.Cut(call, " ")
+				r, err := http.NewRequestWithContext(t.Context(), method, "http://x.example"+path, http.NoBody)
 				require.NoError(t, err)
 				resp, err := p.RoundTrip(r)
 				require.NoError(t, err)
@@ -80,7 +88,7 @@ func TestWhatIsSaidToTakeLong(t *testing.T) {
 				if !want {
 					says = ""
 				}
-				require.Equal(t, says, c.err.String(), path)
+				require.Equal(t, says, c.err.String(), call)
 				took = time.Minute
 			}
 		})

@@ -152,3 +152,14 @@ func TestAWriteWhoseAnswerIsLostIsNotSaidToHaveMissedFleetd(t *testing.T) {
 	require.Equal(t, "error: no answer from fleetd at "+f.srv.URL+": EOF\nWhether it was done is not known: look before you do it again.\n", stderr)
 	require.Equal(t, 1, f.count("DELETE", "/accounts/acme/skills/s1"))
 }
+
+func TestAReadWhoseAnswerIsLostHasNothingToLookAfter(t *testing.T) {
+	t.Parallel()
+	lost := []reply{{next: func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }}}
+	f := newFake(t, map[string][]reply{"POST /rollouts/plan": lost, "POST /accounts/acme/skills/s1/check": lost})
+	for _, args := range []string{"rollout plan enable --account acme --skill s1 --select all", "skill check s1 --account acme"} {
+		_, stderr := fleetctl(t, f, exitError, strings.Fields(args)...)
+		require.Contains(t, stderr, "error: cannot reach fleetd at "+f.srv.URL+": EOF\n", args)
+		require.NotContains(t, stderr, "Whether it was done", args)
+	}
+}

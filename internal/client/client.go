@@ -13,6 +13,7 @@ import (
 	"net/http/httptrace"
 	"net/url"
 	"reflect"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -107,10 +108,20 @@ type request struct {
 	query     url.Values
 	header    http.Header
 	body      io.Reader
+	dryRun    bool // the body says so
 }
 
+// reads are the operations that change nothing, although they are POSTs.
+var reads = [...]string{"checkAccount", "checkSkill", "planRollback", "planRollout"}
+
 // write reports whether the call may change something.
-func (r *request) write() bool { return r.method != http.MethodGet && r.method != http.MethodHead }
+func (r *request) write() bool {
+	switch {
+	case r.method == http.MethodGet, r.method == http.MethodHead, r.dryRun, r.query.Get("dry_run") == "true":
+		return false
+	}
+	return !slices.Contains(reads[:], r.operation)
+}
 
 // newRequest fills the {names} of an operation's path with pairs of name and value.
 func newRequest(operation, method, path string, pairs ...string) *request {
@@ -145,6 +156,10 @@ func (r *request) setJSON(v any) error {
 	if err != nil {
 		return fmt.Errorf("encode the request of %s: %w", r.operation, err)
 	}
+	var dry struct {
+		Run bool `json:"dry_run"`
+	}
+	r.dryRun = json.Unmarshal(b, &dry) == nil && dry.Run
 	r.setBody("application/json", bytes.NewReader(b))
 	return nil
 }

@@ -174,6 +174,49 @@ func TestUnreachable(t *testing.T) {
 		require.ErrorAs(t, err, &away)
 		require.False(t, away.Sent, "a read changes nothing")
 	})
+	t.Run("the server dies in a call that may be a read", func(t *testing.T) {
+		t.Parallel()
+		c := serve(t, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
+		for name, tt := range map[string]struct {
+			call func(dry *bool) error
+			read bool // always
+		}{
+			"plan a rollout": {read: true, call: func(*bool) error {
+				_, err := c.PlanRollout(t.Context(), RolloutRequest{})
+				return err
+			}},
+			"plan a rollback": {read: true, call: func(*bool) error {
+				_, err := c.PlanRollback(t.Context(), "ro-1", PlanRollbackJSONRequestBody{})
+				return err
+			}},
+			"check an account": {read: true, call: func(*bool) error {
+				_, err := c.CheckAccount(t.Context(), "acme")
+				return err
+			}},
+			"check a skill": {read: true, call: func(*bool) error {
+				_, err := c.CheckSkill(t.Context(), "acme", "s1", CheckBody{})
+				return err
+			}},
+			"repair": {call: func(dry *bool) error {
+				_, err := c.RepairDrift(t.Context(), RepairDriftParams{}, RepairBody{DryRun: dry})
+				return err
+			}},
+			"set what is desired": {call: func(dry *bool) error {
+				_, err := c.SetDesired(t.Context(), SetDesiredParams{}, DesiredSetRequest{DryRun: dry})
+				return err
+			}},
+			"import units": {call: func(dry *bool) error {
+				_, err := c.ImportUnits(t.Context(), "acme", ImportUnitsParams{DryRun: dry}, strings.NewReader("unit_id\n"))
+				return err
+			}},
+		} {
+			for _, dry := range []bool{true, false} {
+				var away *UnreachableError
+				require.ErrorAs(t, tt.call(&dry), &away, name)
+				require.Equal(t, !tt.read && !dry, away.Sent, "%s, dry: %v", name, dry)
+			}
+		}
+	})
 	t.Run("the answer breaks off", func(t *testing.T) {
 		t.Parallel()
 		c := serve(t, func(w http.ResponseWriter, _ *http.Request) {
