@@ -45,7 +45,8 @@ func (s *server) registerPreflights() {
 	register(s, operation{
 		id: "listSkillChecks", method: http.MethodGet, path: path, tag: tag, role: fleet.RoleViewer,
 		summary: "Show what the latest checks of a skill saw, without checking anew",
-		text:    "One for each stage and action that was asked about, by anybody and anything. They are few, so they come in one page.",
+		text: "One for each stage and action that was asked about, by anybody and anything. They are few, so they come in one page. " +
+			"Each is kept for 90 days.",
 	}, s.listSkillChecks)
 }
 
