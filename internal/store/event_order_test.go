@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"context"
+	"sync"
 	"testing"
 	"time"
 
@@ -15,12 +16,14 @@ func TestEventsAreNumberedInTheOrderOfTheirCommits(t *testing.T) {
 	t.Parallel()
 	m := newMailbox(t, 0)
 	first, second := m.published(t, 1, 0), m.published(t, 2, 1)
-	begun, commit := make(chan struct{}), make(chan struct{})
+	begun, held := make(chan struct{}), make(chan struct{})
+	commit := sync.OnceFunc(func() { close(held) })
+	t.Cleanup(commit) // a test that fails leaves nobody waiting
 	ended := make(chan error, 2)
 	go func() {
 		_, _, err := m.ReceiveEvent(t.Context(), first, func(context.Context, pgx.Tx, int64) error {
 			close(begun)
-			<-commit
+			<-held
 			return nil
 		})
 		ended <- err
@@ -35,7 +38,7 @@ func TestEventsAreNumberedInTheOrderOfTheirCommits(t *testing.T) {
 	require.Eventually(t, func() bool { return m.count(t, waits) == 1 }, 20*time.Second, 10*time.Millisecond, "the second waits for its turn")
 	require.Zero(t, m.count(t, "SELECT count(*) FROM events"))
 
-	close(commit)
+	commit()
 
 	require.NoError(t, <-ended)
 	require.NoError(t, <-ended)
