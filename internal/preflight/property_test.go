@@ -92,6 +92,8 @@ func TestEveryCheckHasAnAnswer(t *testing.T) {
 		require.Equal(t, worst[preflight.Fail], r.Result == preflight.Fail)
 		require.Equal(t, worst[preflight.Fail], len(r.Failed()) > 0)
 		require.Equal(t, worst[preflight.Warn] && !worst[preflight.Fail], r.Result == preflight.Warn)
+		require.Equal(t, !worst[preflight.Fail] && !worst[preflight.Warn] &&
+			r.Checks[0].Result == preflight.Pass, r.Result == preflight.Pass, "what passes where nobody saw the skill says nothing of it")
 		require.Equal(t, r, preflight.Judge(p, f))
 	})
 }

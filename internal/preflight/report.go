@@ -55,7 +55,7 @@ type Report struct {
 	SkillID   string       `json:"skill_id"`
 	Stage     fleet.Stage  `json:"stage"`
 	Action    fleet.Action `json:"action"`
-	Result    Result       `json:"result"`  // the worst of the checks that were made
+	Result    Result       `json:"result"`  // the worst of the checks that were made; no pass where the skill was not seen
 	Message   string       `json:"message"` // in a line
 	Checks    []Check      `json:"checks"`
 	CheckedAt time.Time    `json:"checked_at"`
@@ -90,16 +90,21 @@ func (r Report) with(result Result) []Check {
 	return out
 }
 
-// sum says what came of all checks together: the worst of those that were made.
+// sum says what came of all checks together: the worst of those that were made. Where
+// nobody saw the skill, what passes says nothing of it.
 func sum(checks []Check) Result {
-	made := map[Result]bool{}
+	made, seen := map[Result]bool{}, false
 	for _, c := range checks {
 		made[c.Result] = true
+		seen = seen || c.Name == SkillExists && c.Result != NotChecked
 	}
-	for _, r := range []Result{Fail, Warn, Pass} {
-		if made[r] {
-			return r
-		}
+	switch {
+	case made[Fail]:
+		return Fail
+	case made[Warn]:
+		return Warn
+	case made[Pass] && seen:
+		return Pass
 	}
 	return NotChecked
 }
