@@ -1,11 +1,9 @@
 package jobs
 
 import (
-	"context"
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"fleetd/internal/fleet"
@@ -68,6 +66,9 @@ func TestAnAdoptedEventActsOnce(t *testing.T) {
 	r := w.idle()
 	key := w.take(1, r.EnqueueEvent)
 	w.exec("UPDATE river_job SET state = 'running', attempted_by = '{ghost}', attempt = 1, attempted_at = now()")
+	n, err := w.store.AdoptEvents(t.Context(), 10, nowhere)
+	require.NoError(t, err)
+	require.Equal(t, 1, n)
 	next := w.runner(func(c *RunnerConfig) { c.Publications = &desk{answer: hidden} })
 	require.NoError(t, next.Start(t.Context()))
 	t.Cleanup(func() { w.stop(next) })
@@ -77,7 +78,7 @@ func TestAnAdoptedEventActsOnce(t *testing.T) {
 	require.Equal(t, fleet.RolloutHalted, w.rollout(rollout).State)
 	require.Equal(t, 1, w.count("SELECT count(*) FROM log_entries WHERE action = 'rollout.halt'"))
 	require.Equal(t, 2, w.count("SELECT count(*) FROM river_job WHERE kind = 'event'"))
-	n, err := w.store.AdoptEvents(t.Context(), 10, func(context.Context, pgx.Tx, int64) error { return nil })
+	n, err = w.store.AdoptEvents(t.Context(), 10, nowhere)
 	require.NoError(t, err)
 	require.Zero(t, n)
 }

@@ -208,6 +208,7 @@ func TestEventsActInTheOrderOfTheirTime(t *testing.T) {
 	failed.Status = fleet.EventFailed
 	newer, newerKey := m.receiveOne(t, failed)
 	older, olderKey := m.receiveOne(t, m.published(t, 1, 10))
+	twin, _ := m.receiveOne(t, m.published(t, 4, 20))
 	other := m.published(t, 3, 5)
 	other.Locale = "de-DE"
 	elsewhere, elsewhereKey := m.receiveOne(t, other)
@@ -217,6 +218,7 @@ func TestEventsActInTheOrderOfTheirTime(t *testing.T) {
 	require.Empty(t, m.work(t, older, store.EventFinding{}))
 	require.Equal(t, fleet.EventSuperseded, m.event(t, olderKey).Disposition)
 	require.Equal(t, fleet.RolloutPaused, m.state(t, r.ID), "the news from before the failure is no news")
+	require.Len(t, m.work(t, twin, store.EventFinding{}), 1, "of two of one second neither is older")
 	require.Len(t, m.work(t, elsewhere, store.EventFinding{}), 1, "another locale has an order of its own")
 	require.Equal(t, fleet.EventActed, m.event(t, elsewhereKey).Disposition)
 }

@@ -185,6 +185,14 @@ func TestConfirm(t *testing.T) {
 		requireRefused(t, w.verifier.Confirm(t.Context(), verified(t, w, UnsubscribeConfirmation)), ReasonUnknownType, 400)
 		require.Len(t, w.net.log(), 1)
 	})
+	t.Run("a raw message confirms nothing", func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t)
+		m := verified(t, w, SubscriptionConfirmation)
+		m.Raw = true
+		requireRefused(t, w.verifier.Confirm(t.Context(), m), ReasonUnknownType, 400)
+		require.Len(t, w.net.log(), 1)
+	})
 	t.Run("at the origin", func(t *testing.T) {
 		t.Parallel()
 		const origin = "http://127.0.0.1:8090"

@@ -83,6 +83,7 @@ func TestCertificate(t *testing.T) {
 		"AIA elsewhere":                     {alone(nil, "http://evil.test/r2m01.cer"), ReasonCertificate, 1},
 		"AIA at a look-alike":               {alone(nil, "http://crt.amazontrust.com.evil.test/r2m01.cer", "http://evilamazontrust.com/r2m01.cer"), ReasonCertificate, 1},
 		"AIA inside":                        {alone(nil, "http://169.254.169.254/latest.cer", "file:///etc/passwd.cer", "ldap://crt.amazontrust.com/r2m01.cer"), ReasonCertificate, 1},
+		"AIA of another kind of file":       {alone(nil, "http://crt.r2m01.amazontrust.com/r2m01.exe", "http://crt.r2m01.amazontrust.com/a/../r2m01.cer"), ReasonCertificate, 1},
 		"AIA elsewhere and at Amazon":       {alone(nil, "http://evil.test/r2m01.cer", aiaURL), taken, 2},
 		"AIA down":                          {alone(func() (*http.Response, error) { return nil, errors.New("connection refused") }, aiaURL), ReasonUnavailable, 2},
 		"AIA gone":                          {alone(func() (*http.Response, error) { return answer(404, "", nil), nil }, aiaURL), ReasonCertificate, 2},
@@ -155,6 +156,11 @@ func TestOriginHasItsOwnAuthority(t *testing.T) {
 	w.net.serveBytes(url, inPEM(ownLeaf))
 	w.net.serveBytes(far, inPEM(ownLeaf))
 	w.net.serveBytes(origin+"/amazon.pem", inPEM(amazonLeaf, w.issuer.cert))
+	const lone = "https://sns.us-east-1.amazonaws.com/lone.pem"
+	w.net.serveBytes(lone, inPEM(w.issuer.leaf(t, &leafKey().PublicKey, func(c *x509.Certificate) {
+		c.IssuingCertificateURL = []string{origin + "/issuer.pem"}
+	})))
+	w.net.serveBytes(origin+"/issuer.pem", inPEM(w.issuer.cert))
 
 	_, err := w.verifier.Verify(t.Context(), signed(t, notification().with("SigningCertURL", url)))
 	require.NoError(t, err)
@@ -164,6 +170,9 @@ func TestOriginHasItsOwnAuthority(t *testing.T) {
 	requireRefused(t, err, ReasonCertificate, 403)
 	_, err = w.verifier.Verify(t.Context(), signed(t, notification().with("SigningCertURL", origin+"/amazon.pem")))
 	requireRefused(t, err, ReasonCertificate, 403)
+	_, err = w.verifier.Verify(t.Context(), signed(t, notification().with("SigningCertURL", lone)))
+	requireRefused(t, err, ReasonCertificate, 403)
+	require.NotContains(t, w.net.log(), origin+"/issuer.pem", "nor is it asked for what Amazon's certificates lack")
 	for _, other := range []string{"http://127.0.0.1:8091/a.pem", "https://127.0.0.1:8090/a.pem", "http://127.0.0.1:8090.evil.test/a.pem", origin + "/../a.pem", origin + "/a.pem?b"} {
 		_, err = w.verifier.Verify(t.Context(), signed(t, notification().with("SigningCertURL", other)))
 		requireRefused(t, err, ReasonCertificateURL, 400)

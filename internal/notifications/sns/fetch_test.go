@@ -1,6 +1,7 @@
 package sns
 
 import (
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -56,6 +57,31 @@ func (b *hangingBody) Read([]byte) (int, error) {
 }
 
 func (b *hangingBody) Close() error { return nil }
+
+// endlessBody counts what is read of it, and ends long after it should matter.
+type endlessBody struct{ read int }
+
+func (b *endlessBody) Read(p []byte) (int, error) {
+	if b.read += len(p); b.read > 16*maxAnswer {
+		return 0, io.EOF
+	}
+	return len(p), nil
+}
+
+func (b *endlessBody) Close() error { return nil }
+
+// Of an answer without an end no more is held than an answer may have.
+func TestFetchReadsNoEndlessAnswer(t *testing.T) {
+	t.Parallel()
+	body := &endlessBody{}
+	w := newWorld(t)
+	w.net.serve(certURL, func() (*http.Response, error) { return &http.Response{StatusCode: http.StatusOK, Body: body}, nil })
+
+	_, err := w.verifier.Verify(t.Context(), signed(t, notification()))
+
+	requireRefused(t, err, ReasonCertificate, 403)
+	require.LessOrEqual(t, body.read, 2*maxAnswer)
+}
 
 // The transport that is used where none is named, over a connection.
 func TestOverTheWire(t *testing.T) {
