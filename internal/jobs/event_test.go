@@ -253,9 +253,12 @@ func TestAnEventIsGivenUpInTheEnd(t *testing.T) {
 	w, rollout := scheduled(t)
 	asked := &desk{answer: func(int) (Publication, error) { return Publication{}, errors.New("503 from the API") }}
 	key := w.take(1, nowhere)
-	w.exec("UPDATE events SET received_at = now() - interval '7 hours'")
+	events := NewEvents(w.store, asked, noChecks, nil, w.runner().cfg.Logger)
+	w.exec("UPDATE events SET received_at = now() - interval '5 hours 50 minutes'")
+	require.ErrorAs(t, w.work(events, key), new(*river.JobSnoozeError))
+	w.exec("UPDATE events SET received_at = now() - interval '6 hours 10 minutes'")
 
-	require.NoError(t, w.work(NewEvents(w.store, asked, noChecks, nil, w.runner().cfg.Logger), key))
+	require.NoError(t, w.work(events, key))
 
 	e := w.event(key)
 	require.Equal(t, fleet.EventActed, e.Disposition)
