@@ -272,6 +272,8 @@ func TestAWithdrawnSkillHaltsWhatEnablesIt(t *testing.T) {
 	properties := m.properties(t)
 	running := of(testSkill, properties[0], fleet.ActionEnable)
 	m.tick(t, running, 3)
+	waiting := of(testSkill, properties[6], fleet.ActionEnable)
+	m.set(t, "UPDATE rollouts SET state = 'waiting' WHERE key = '"+waiting+"'")
 	scheduled := of(testSkill, properties[1], fleet.ActionEnable, func(p *store.RolloutParams) { p.StartAt = time.Now().Add(time.Hour) })
 	paused := of(testSkill, properties[2], fleet.ActionEnable)
 	m.pause(t, paused)
@@ -286,7 +288,7 @@ func TestAWithdrawnSkillHaltsWhatEnablesIt(t *testing.T) {
 
 	require.Len(t, acted, 1)
 	require.Equal(t, fleet.ActionDone, acted[0].State, acted[0].Message)
-	for _, halted := range []string{running, scheduled} {
+	for _, halted := range []string{running, waiting, scheduled} {
 		r, err := m.Rollout(t.Context(), halted)
 		require.NoError(t, err)
 		require.Equal(t, fleet.RolloutHalted, r.State)
@@ -298,7 +300,7 @@ func TestAWithdrawnSkillHaltsWhatEnablesIt(t *testing.T) {
 	require.NotEqual(t, fleet.RolloutHalted, m.state(t, disabling), "what takes it away goes on")
 	require.NotEqual(t, fleet.RolloutHalted, m.state(t, other))
 	require.Equal(t, fleet.RolloutCanceled, m.state(t, ended))
-	require.Equal(t, 2, m.logged(t, "rule "+rule.ID, "rollout.halt"))
+	require.Equal(t, 3, m.logged(t, "rule "+rule.ID, "rollout.halt"))
 
 	second, _ := m.receiveOne(t, m.published(t, 2, 1))
 	acted = m.work(t, second, store.EventFinding{Withdrawn: "publication status REMOVED"})
