@@ -18,17 +18,7 @@ WHERE disposition IN ('received', 'acting')
     AND id NOT IN (
         SELECT (args ->> 'event_id')::bigint
         FROM river_job
-        WHERE kind = 'event'
-            AND (
-                state IN ('available', 'pending', 'retryable', 'scheduled')
-                OR (
-                    state = 'running'
-                    AND attempted_at > now() - interval '45 seconds' -- as liveJobs
-                    AND attempted_by[cardinality(attempted_by)] IN (
-                        SELECT name FROM processes WHERE seen_at >= now() - interval '10 seconds'
-                    )
-                )
-            )
+        WHERE kind = 'event' AND ` + jobLives + `
     )
 ORDER BY id
 LIMIT $1

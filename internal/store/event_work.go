@@ -127,11 +127,9 @@ func (s *Store) ActOnEvent(ctx context.Context, event int64, seq int32, found Ev
 // NoteEventAction says on an action why it was not done yet. One that has ended keeps what
 // it says.
 func (s *Store) NoteEventAction(ctx context.Context, event int64, seq int32, message string) error {
-	err := s.inTx(ctx, func(tx pgx.Tx) error {
-		return db.New(tx).EventActionNote(ctx, db.EventActionNoteParams{Message: message, EventID: event, Seq: seq})
-	})
+	err := s.q().EventActionNote(ctx, db.EventActionNoteParams{Message: message, EventID: event, Seq: seq})
 	if err != nil {
-		return fmt.Errorf("say why an action of event %d was put off: %w", event, err)
+		return mapError(fmt.Errorf("say why an action of event %d was put off: %w", event, err))
 	}
 	return nil
 }

@@ -259,22 +259,24 @@ func (s *Store) DueTargets(ctx context.Context, limit int, enqueue Enqueue) (int
 // Enqueue inserts a job for each target, in the transaction of what released them.
 type Enqueue func(ctx context.Context, tx pgx.Tx, refs []TargetRef) error
 
-// liveJobs are the targets that a River job will run, or is running in a process
+// jobLives is true of a row of river_job that River will run, or is running in a process
 // that lives.
+const jobLives = `(
+    state IN ('available', 'pending', 'retryable', 'scheduled')
+    OR (
+        state = 'running'
+        AND attempted_at > now() - interval '45 seconds' -- a job lasts 30 at most: the end of this one was not written down
+        AND attempted_by[cardinality(attempted_by)] IN (
+            SELECT name FROM processes WHERE seen_at >= now() - interval '10 seconds'
+        )
+    )
+)`
+
+// liveJobs are the targets of jobs that live.
 const liveJobs = `
 SELECT (args ->> 'rollout_id')::bigint, jsonb_array_elements_text(args -> 'seqs')::integer
 FROM river_job
-WHERE kind = 'target'
-    AND (
-        state IN ('available', 'pending', 'retryable', 'scheduled')
-        OR (
-            state = 'running'
-            AND attempted_at > now() - interval '45 seconds' -- a job lasts 30 at most: the end of this one was not written down
-            AND attempted_by[cardinality(attempted_by)] IN (
-                SELECT name FROM processes WHERE seen_at >= now() - interval '10 seconds'
-            )
-        )
-    )`
+WHERE kind = 'target' AND ` + jobLives
 
 // AdoptOrphans makes due at once the targets whose job died with its process or is
 // gone, and returns how many there were. Targets are read before jobs, so that one
