@@ -6,11 +6,13 @@ import (
 	"net/http/httptest"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"fleetd/internal/fleet"
+	"fleetd/internal/ratelimit"
 	"fleetd/internal/remote"
 	"fleetd/internal/store"
 )
@@ -87,4 +89,56 @@ func TestACustomerCredentialRemembersItsEndpoint(t *testing.T) {
 	kept, err := w.store.Credential(a.ByName("acme").ID, "customer").Endpoint(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, api.URL+"/eu", kept)
+}
+
+// No client of any credential sends a request that its own budget gave no slot for: once
+// that budget is closed, nothing leaves.
+func TestNoRequestWithoutASlotOfItsCredential(t *testing.T) {
+	t.Parallel()
+	var asked atomic.Int32
+	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		if r.URL.Path == "/auth/o2/token" {
+			_, _ = io.WriteString(w, `{"access_token":"Atza|x","token_type":"bearer","expires_in":3600}`)
+			return
+		}
+		asked.Add(1)
+		w.WriteHeader(http.StatusBadRequest)
+		_, _ = io.WriteString(w, `{"message":"no"}`)
+	}))
+	t.Cleanup(api.Close)
+	w := newStore(t)
+	w.url = api.URL
+	w.account("acme")
+	w.developer()
+	w.customer()
+	a, _ := newAccounts(t, w, nothing)
+	require.NoError(t, a.Reload(t.Context()))
+	acc := a.ByName("acme")
+	dev, err := a.Developer(t.Context(), "acme")
+	require.NoError(t, err)
+	customer, err := a.Customer(t.Context(), "acme")
+	require.NoError(t, err)
+	ctx := t.Context()
+	calls := map[string]func() error{
+		"units":         func() error { _, err := acc.API.Get(ctx, "unit-1", skill, fleet.StageLive); return err },
+		"audits":        func() error { _, err := acc.Audit.Get(ctx, "unit-1", skill, fleet.StageLive); return err },
+		"manifests":     func() error { _, err := dev.Manifest.List(ctx, dev.VendorID); return err },
+		"enablement":    func() error { _, err := dev.Enablement.Status(ctx, skill, fleet.StageLive); return err },
+		"notifications": func() error { _, err := dev.Notifications.ListSubscribers(ctx, dev.VendorID); return err },
+		"customer":      func() error { _, err := customer.Enablement.Status(ctx, skill); return err },
+	}
+	for name, call := range calls {
+		before := asked.Load()
+		require.Error(t, call(), name)
+		require.Greater(t, asked.Load(), before, name) // and so its token is in hand
+	}
+	for _, access := range acc.accesses() {
+		access.Budget.Close()
+	}
+	sent := asked.Load()
+	for name, call := range calls {
+		require.ErrorContains(t, call(), ratelimit.ErrClosed.Error(), name)
+		require.Equal(t, sent, asked.Load(), name)
+	}
 }
